@@ -1,0 +1,36 @@
+# make tag    用随软件带的模型给 examples/ 里的建议打标（第一次会先装好运行环境）
+# make test   装好开发环境并跑测试
+# make check  ruff + mypy + 测试
+
+PYTHON ?= python3
+RUN := .venv
+DEV := .venv-dev
+
+.PHONY: tag test check lint clean
+
+tag: $(RUN)/.ready
+	$(RUN)/bin/weilei tag examples/建议.xlsx
+
+test: $(DEV)/.ready
+	$(DEV)/bin/pytest
+
+check: lint test
+
+lint: $(DEV)/.ready
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+
+$(RUN)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(RUN)
+	$(RUN)/bin/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(DEV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(DEV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(RUN) $(DEV) build dist evaluation examples/*-打标.xlsx

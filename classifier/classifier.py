@@ -1,0 +1,144 @@
+"""The corridor: text → Encoded → logits → Prediction. Only this class knows all rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classifier import decision
+from classifier.bundle import Bundle, shipped_model
+from classifier.decision import Prediction
+from classifier.encoder import Encoder, OnnxEncoder
+from classifier.errors import InputError
+from classifier.taxonomy import Taxonomy
+from classifier.text import UNREADABLE, TextEncoder, readable, to_text
+
+
+class SuggestionClassifier:
+    """Routes citizen suggestions to the categories of a taxonomy.
+
+    Make one with :meth:`from_pretrained`. Instances are safe to share between
+    threads.
+    """
+
+    def __init__(
+        self, bundle: Bundle, encoder: Encoder, taxonomy: Taxonomy, threshold: float
+    ) -> None:
+        self.bundle = bundle
+        self.taxonomy = taxonomy
+        self.threshold = threshold
+        self._texts = TextEncoder(bundle.path / "tokenizer.json", bundle.max_length)
+        self._encoder = encoder
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path | None = None,
+        *,
+        taxonomy: str | Path | None = None,
+        max_error: float | None = None,
+        threads: int | None = None,
+    ) -> SuggestionClassifier:
+        """Load a model folder.
+
+        Args:
+            path: the folder; without it, the model shipped with the library.
+            taxonomy: a ``taxonomy.toml`` whose offices and notes are used
+                instead of the model's; its ids must be the same.
+            max_error: the promised share of wrong classes in lane ``auto``
+                (0–1) instead of the model's own.
+            threads: CPU threads; by default all.
+
+        Raises:
+            ModelError: the folder is missing, altered, foreign or from another version.
+            InputError: `taxonomy` does not fit the model, or `max_error` is out of range.
+        """
+        bundle = Bundle.open(path if path is not None else shipped_model())
+        categories = bundle.taxonomy
+        if taxonomy is not None:
+            categories = Taxonomy.load(taxonomy)
+            if categories.ids != bundle.taxonomy.ids:
+                raise InputError(
+                    f"分类表 {taxonomy} 的 id 和模型 {bundle.id} 的不一致。"
+                    "只能改名称、主办单位和说明；增减类别要用 weilei train 重新训练"
+                )
+        if max_error is not None and not 0 < max_error < 1:
+            raise InputError("允许的错误率要在 0 和 1 之间，例如 0.02 表示 2%")
+        encoder = OnnxEncoder(bundle.path / "model.onnx", bundle.pad_id, threads)
+        return cls(bundle, encoder, categories, bundle.calibration.threshold(max_error))
+
+    @property
+    def model_id(self) -> str:
+        """Id of the loaded model."""
+        return self.bundle.id
+
+    def predict(
+        self, texts: Iterable[Any], *, progress: Callable[[int], None] | None = None
+    ) -> list[Prediction]:
+        """Classify suggestions: one :class:`Prediction` a text, same order, same length.
+
+        Blank, unreadable and non-string entries keep their place and come
+        back in lane ``review`` with the reason.
+
+        Args:
+            texts: any iterable of strings (list, generator, pandas column).
+            progress: called with the number of texts done since the last call.
+
+        Raises:
+            InputError: `texts` is one string instead of several.
+        """
+        logits, problems, cut = self._run(texts, progress)
+        probabilities = self._probabilities(logits, problems)
+        secondary = decision.secondary_probabilities(logits, self.taxonomy)
+        return [
+            decision.decide(
+                probabilities[i],
+                secondary[i],
+                taxonomy=self.taxonomy,
+                calibration=self.bundle.calibration,
+                threshold=self.threshold,
+                problem=problems[i],
+                cut=cut[i],
+                model=self.model_id,
+            )
+            for i in range(len(problems))
+        ]
+
+    def predict_proba(self, texts: Iterable[Any]) -> np.ndarray:
+        """Calibrated probabilities, float32 of shape (n, n_classes).
+
+        Columns follow ``taxonomy.ids``. A text that could not be read has the
+        same probability for every class.
+
+        Raises:
+            InputError: `texts` is one string instead of several.
+        """
+        logits, problems, _ = self._run(texts, None)
+        return self._probabilities(logits, problems)
+
+    def _run(
+        self, texts: Iterable[Any], progress: Callable[[int], None] | None
+    ) -> tuple[np.ndarray, list[str], list[bool]]:
+        """Logits of shape (n, n_outputs), the problem of each text or "", and whether cut."""
+        if isinstance(texts, str | bytes):
+            raise InputError("请传一个列表，例如 predict([text])，而不是单独一个字符串")
+        strings, problems = [], []
+        for value in texts:
+            text, problem = to_text(value)
+            strings.append(text)
+            problems.append(problem)
+        encoded = self._texts.encode(strings)
+        for i, ids in enumerate(encoded.ids):
+            if not problems[i] and not readable(strings[i], ids, self.bundle.unk_id):
+                problems[i] = UNREADABLE
+        logits = self._encoder.encode(encoded.ids, progress)
+        return logits, problems, encoded.cut
+
+    def _probabilities(self, logits: np.ndarray, problems: list[str]) -> np.ndarray:
+        k = len(self.taxonomy)
+        found = decision.lead_probabilities(logits, k, self.bundle.calibration.temperature)
+        found[[bool(p) for p in problems]] = 1.0 / k
+        return found

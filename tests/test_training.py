@@ -1,0 +1,104 @@
+"""Training on a few dozen examples, end to end, with the real command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from openpyxl import Workbook
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from classifier import SuggestionClassifier
+from classifier.bundle import shipped_model
+from classifier.text import normalise
+from tests.conftest import ROOT, Run
+from training.calibrate import fit_temperature, risk_curve, upper_bound
+from training.corpus import Item, near_duplicate_groups
+
+CORPUS = ROOT / "training" / "data" / "corpus.jsonl"
+
+
+def test_train_evaluate_and_tag(weilei: Run, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
+    names = {"transport": "微交通", "eldercare": "微养老", "culture": "微文化"}
+    workbook = Workbook()
+    workbook.active.append(["内容", "类别"])
+    for c, name in names.items():
+        texts = [r["text"] for r in rows if r["primary"] == c and r["split"] == "train"]
+        for text in texts[:80]:
+            workbook.active.append([text, name])
+    workbook.save(tmp_path / "标注.xlsx")
+    model = tmp_path / "我的模型"
+    done = weilei("train", tmp_path / "标注.xlsx", "-o", model, "--epochs", "1")
+    assert done.returncode == 0, done.stderr
+    assert "训练部分" in done.stdout
+    assert "微养老 " in done.stdout
+    assert {p.name for p in tmp_path.iterdir()} == {"标注.xlsx", "我的模型"}
+    manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["training"]["figures"]["accuracy"] > 0.8
+    clf = SuggestionClassifier.from_pretrained(model)
+    assert clf.predict(["三路公交车等了四十分钟不来"])[0].primary == "微交通"
+
+    done = weilei("evaluate", tmp_path / "标注.xlsx", "--model", model, "-o", tmp_path / "评测")
+    assert done.returncode == 0, done.stderr
+    assert "准确率" in done.stdout
+    report = json.loads((tmp_path / "评测" / "evaluation.json").read_text(encoding="utf-8"))
+    assert report["sets"]["标注"]["accuracy"] > 0.8
+    assert (tmp_path / "评测" / "confusion-标注.png").stat().st_size > 5000
+
+
+def test_export_of_the_shipped_checkpoint(weilei: Run, tmp_path: Path) -> None:
+    done = weilei("export", shipped_model(), "-o", tmp_path / "m", "--data", CORPUS)
+    assert done.returncode == 0, done.stderr
+    texts = ["小区门口的红绿灯坏了", "老年卡在哪儿办"]
+    found = SuggestionClassifier.from_pretrained(tmp_path / "m").predict(texts)
+    assert [p.primary for p in found] == ["微交通", "微养老"]
+
+
+def test_transformers_reads_the_shipped_weights_and_agrees() -> None:
+    """The same labels from torch in fp32 and from the shipped ONNX on ≥ 99.5 % of the corpus."""
+    rows = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
+    texts = [r["text"] for r in rows if r["split"] == "test"][:400]
+    clf = SuggestionClassifier.from_pretrained()
+    tokenizer = AutoTokenizer.from_pretrained(shipped_model())
+    model = AutoModelForSequenceClassification.from_pretrained(
+        shipped_model(), dtype=torch.float32
+    ).eval()
+    assert [model.config.id2label[i] for i in range(13)] == clf.taxonomy.names
+    guess = []
+    with torch.inference_mode():
+        for text in texts:
+            batch = tokenizer(
+                normalise(text), truncation=True, max_length=256, return_tensors="pt"
+            )
+            logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+            guess.append(int(logits[0, :13].argmax()))
+    same = clf.predict_proba(texts).argmax(1) == np.array(guess)
+    assert same.mean() >= 0.995
+
+
+def test_temperature_is_found() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4000, 5)) * 2
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = np.array([rng.choice(5, p=row) for row in p])
+    assert fit_temperature(logits * 3, labels, 5) == pytest.approx(3, rel=0.1)
+
+
+def test_bound_and_curve() -> None:
+    assert upper_bound(0, 100) == pytest.approx(0.0295, abs=1e-3)  # the rule of three
+    assert upper_bound(5, 5) == 1
+    confidence = np.linspace(1, 0, 100)
+    correct = confidence > 0.1
+    rows = risk_curve(confidence, correct, total=125)
+    assert [r[0] for r in rows] == sorted((r[0] for r in rows), reverse=True)
+    assert rows[-1][1] == pytest.approx(0.8)
+    assert all(bound >= error for _, _, error, bound in rows)
+
+
+def test_items_with_the_same_words_are_one_group() -> None:
+    text = Item(text="t", title="路灯不亮", primary="cityadmin").full_text
+    assert near_duplicate_groups([text, text]) == [0, 0]

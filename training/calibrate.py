@@ -1,0 +1,112 @@
+"""Fit what turns logits into honest probabilities and a promise, on data nothing else saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.stats import beta
+from sklearn.metrics import log_loss
+
+from classifier.decision import lead_probabilities
+
+CONFIDENCE = 0.95
+MAX_ERROR = 0.02
+SECONDARY_PRECISION = 0.70
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray, n_classes: int) -> float:
+    """The temperature with the least negative log-likelihood (Guo et al. 2017).
+
+    Args:
+        logits: shape (n, ≥ n_classes).
+        labels: class indices, shape (n,).
+    """
+
+    def loss(log_t: float) -> float:
+        p = lead_probabilities(logits, n_classes, float(np.exp(log_t))).astype(np.float64)
+        return float(log_loss(labels, p / p.sum(1, keepdims=True), labels=range(n_classes)))
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
+
+
+def upper_bound(errors: int, n: int, confidence: float = CONFIDENCE) -> float:
+    """One-sided upper confidence bound of an error rate (Clopper & Pearson 1934)."""
+    return 1.0 if n == 0 or errors >= n else float(beta.ppf(confidence, errors + 1, n - errors))
+
+
+def risk_curve(confidence: np.ndarray, correct: np.ndarray, total: int) -> list[list[float]]:
+    """Rows (threshold, coverage, error, upper bound of the error), thresholds descending.
+
+    Args:
+        confidence: of the messages that may go through by themselves, shape (m,).
+        correct: whether each of these was right, shape (m,).
+        total: number of all messages, those that never go through included.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    confidence, wrong = confidence[order], (~correct[order]).cumsum()
+    rows = []
+    for at in np.unique(np.linspace(0, len(order) - 1, 200).astype(int)):
+        # Everything as sure as the last one in goes in with it.
+        n = int(np.searchsorted(-confidence, -confidence[at], side="right"))
+        errors = int(wrong[n - 1])
+        row = [float(confidence[at]), n / total, errors / n, upper_bound(errors, n)]
+        if not rows or row[0] < rows[-1][0]:
+            rows.append([round(v, 6) for v in row])
+    return rows
+
+
+def secondary_threshold(scores: np.ndarray, gold: np.ndarray) -> float:
+    """The lowest score at which co-handling classes reach the wished precision.
+
+    Args:
+        scores: shape (n, n_classes).
+        gold: whether the class is a secondary label, same shape.
+    """
+    order = np.argsort(-scores.ravel())
+    hits = gold.ravel()[order].cumsum()
+    precision = hits / np.arange(1, len(hits) + 1)
+    good = np.flatnonzero(precision >= SECONDARY_PRECISION)
+    good = good[good >= 9]  # fewer than ten say nothing about a precision
+    return round(float(scores.ravel()[order[good[-1]]]), 4) if len(good) else 0.99
+
+
+def calibrate(
+    logits: np.ndarray,
+    secondary: np.ndarray,
+    labels: np.ndarray,
+    gold_secondary: Sequence[Sequence[int]],
+    n_classes: int,
+    abstain: int | None,
+) -> dict[str, Any]:
+    """The content of ``calibration.json``.
+
+    Args:
+        logits: shape (n, ≥ n_classes).
+        secondary: co-handling probabilities, shape (n, n_classes).
+        labels: lead class indices, shape (n,).
+        gold_secondary: co-handling class indices of each message.
+        abstain: index of the class that always goes to a person, if any.
+    """
+    temperature = fit_temperature(logits, labels, n_classes)
+    probabilities = lead_probabilities(logits, n_classes, temperature)
+    guess = probabilities.argmax(1)
+    through = guess != (-1 if abstain is None else abstain)
+    curve = risk_curve(
+        probabilities.max(1)[through], (guess == labels)[through], total=len(labels)
+    )
+    gold = np.zeros_like(secondary, dtype=bool)
+    for i, found in enumerate(gold_secondary):
+        gold[i, list(found)] = True
+    scores = secondary.copy()
+    scores[np.arange(len(guess)), guess] = 0.0
+    return {
+        "temperature": round(temperature, 4),
+        "secondary_threshold": secondary_threshold(scores, gold),
+        "max_error": MAX_ERROR,
+        "confidence": CONFIDENCE,
+        "messages": len(labels),
+        "curve": curve,
+    }

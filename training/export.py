@@ -1,0 +1,108 @@
+"""A fine-tuned checkpoint → ONNX with 8-bit weights for ONNX Runtime."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization.matmul_nbits_quantizer import (
+    DefaultWeightOnlyQuantConfig,
+    MatMulNBitsQuantizer,
+)
+from transformers import PreTrainedModel
+
+_BITS = 8
+_BLOCK = 32
+_ACCURACY_LEVEL = 4  # activations rounded to int8 within a row and block
+
+
+class _Logits(torch.nn.Module):
+    """Only what the runtime needs: ids and mask in, logits out."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+
+def to_onnx(model: PreTrainedModel, path: Path) -> None:
+    """Write fp32 ONNX with dynamic batch and length.
+
+    Inputs ``input_ids`` and ``attention_mask``, int64 of shape (n, length);
+    output ``logits``, float32 of shape (n, n_outputs).
+    """
+    model = model.eval()
+    example = torch.full((2, 16), 5, dtype=torch.int64)
+    mask = torch.ones_like(example)
+    mask[1, 9:] = 0
+    n, length = torch.export.Dim("n"), torch.export.Dim("length", max=512)
+    shapes = {0: n, 1: length}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            _Logits(model),
+            (example, mask),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_shapes={"input_ids": shapes, "attention_mask": dict(shapes)},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path))
+
+
+def quantise(source: Path, target: Path) -> None:
+    """fp32 ONNX → weights in 8 bits, in blocks of 32.
+
+    Only weights are quantised ahead of time; activations are rounded, if at
+    all, within a row, never over the batch. So the same text gives the same
+    logits alone and in company, which per-tensor dynamic int8 does not.
+    """
+    model = onnx.load(str(source))
+    config = DefaultWeightOnlyQuantConfig(
+        block_size=_BLOCK, is_symmetric=True, accuracy_level=_ACCURACY_LEVEL, bits=_BITS
+    )
+    quantiser = MatMulNBitsQuantizer(model, algo_config=config)
+    quantiser.process()
+    model = quantiser.model.model
+    _quantise_embedding(model)
+    onnx.save(model, str(target))
+
+
+def _quantise_embedding(model: onnx.ModelProto) -> None:
+    """Store the largest embedding as int8 with one scale a row."""
+    graph = model.graph
+    weights = {w.name: w for w in graph.initializer}
+    gathers = [n for n in graph.node if n.op_type == "Gather" and n.input[0] in weights]
+    gather = max(gathers, key=lambda n: int(np.prod(weights[n.input[0]].dims)))
+    weight = weights[gather.input[0]]
+    values = numpy_helper.to_array(weight).astype(np.float32)
+    scale = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-8) / 127.0
+    rounded = np.round(values / scale).astype(np.int8)
+    name, ids, out = weight.name, gather.input[1], gather.output[0]
+    graph.initializer.remove(weight)
+    graph.initializer.extend(
+        [
+            numpy_helper.from_array(rounded, f"{name}_q"),
+            numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale"),
+        ]
+    )
+    nodes = [
+        helper.make_node("Gather", [f"{name}_q", ids], [f"{out}_q"]),
+        helper.make_node("Cast", [f"{out}_q"], [f"{out}_f"], to=TensorProto.FLOAT),
+        helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_s"]),
+        helper.make_node("Mul", [f"{out}_f", f"{out}_s"], [out]),
+    ]
+    at = list(graph.node).index(gather)
+    graph.node.remove(gather)
+    for offset, node in enumerate(nodes):
+        graph.node.insert(at + offset, node)

@@ -1,0 +1,119 @@
+"""A fine-tuned checkpoint and calibration data → a finished model folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from classifier import __version__, bundle, decision
+from classifier.encoder import OnnxEncoder
+from classifier.errors import InputError, ModelError
+from classifier.taxonomy import Taxonomy
+from classifier.text import TextEncoder
+from training.calibrate import calibrate
+from training.corpus import Item
+from training.export import quantise, to_onnx
+
+TRAINING_FILES = {"model.safetensors", "config.json", "tokenizer_config.json"}
+MAX_LENGTH = 256  # what the model reads; training at 128 extends to it without loss
+
+
+def release(
+    checkpoint: str | Path,
+    target: Path,
+    taxonomy_file: Path,
+    calibration_items: Sequence[Item],
+    *,
+    card: str = "",
+    training: dict[str, Any] | None = None,
+    max_length: int = MAX_LENGTH,
+) -> Path:
+    """Export, quantise and calibrate a checkpoint into the model folder `target`.
+
+    Args:
+        checkpoint: a ``transformers`` sequence classifier whose first outputs
+            are the categories of the taxonomy, in its order.
+        calibration_items: labelled suggestions that training never saw.
+        card: text of the model card; by default a short one.
+        training: what the manifest should record of the training run.
+
+    Raises:
+        ModelError: the checkpoint does not fit the taxonomy.
+        InputError: too few calibration items.
+    """
+    taxonomy = Taxonomy.load(taxonomy_file)
+    if len(calibration_items) < 20:
+        raise InputError(
+            f"用来校准的建议只有 {len(calibration_items)} 条，至少要 20 条没有参加训练的"
+        )
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            str(checkpoint), attn_implementation="eager", dtype=torch.float32
+        )
+        tokenizer = AutoTokenizer.from_pretrained(str(checkpoint))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"transformers 读不了检查点 {checkpoint}：{error}") from error
+    names = [model.config.id2label.get(i) for i in range(len(taxonomy))]
+    if names != taxonomy.names:
+        raise ModelError(f"检查点 {checkpoint} 的类别和分类表 {taxonomy_file} 不一致")
+    max_length = min(max_length, int(model.config.max_position_embeddings))
+    with tempfile.TemporaryDirectory() as scratch_name:
+        scratch = Path(scratch_name)
+        folder = scratch / "model"
+        folder.mkdir()
+        tokenizer.save_pretrained(folder)
+        model.config.save_pretrained(folder)
+        half = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
+        save_file(half, folder / "model.safetensors", metadata={"format": "pt"})
+        shutil.copyfile(taxonomy_file, folder / "taxonomy.toml")
+        to_onnx(model, scratch / "fp32.onnx")
+        quantise(scratch / "fp32.onnx", folder / "model.onnx")
+        logits = _logits(folder, calibration_items, tokenizer.pad_token_id, max_length)
+        figures = calibrate(
+            logits,
+            decision.secondary_probabilities(logits, taxonomy),
+            np.array([taxonomy.index(it.primary) for it in calibration_items]),
+            [[taxonomy.index(s) for s in it.secondary] for it in calibration_items],
+            len(taxonomy),
+            taxonomy.index(taxonomy.abstain) if taxonomy.abstain else None,
+        )
+        (folder / "calibration.json").write_text(
+            json.dumps(figures, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        (folder / bundle.CARD).write_text(card or _short_card(taxonomy, figures), encoding="utf-8")
+        digest = bundle.sha256(folder / "model.onnx")[:8]
+        manifest = {
+            "id": f"{target.name}-{date.today():%Y%m%d}-{digest}",
+            "library": __version__,
+            "max_length": max_length,
+            "pad_id": tokenizer.pad_token_id,
+            "unk_id": tokenizer.unk_token_id,
+            "training": training or {},
+        }
+        bundle.write(folder, target, manifest, TRAINING_FILES)
+    return target
+
+
+def _logits(folder: Path, items: Sequence[Item], pad_id: int, max_length: int) -> np.ndarray:
+    encoded = TextEncoder(folder / "tokenizer.json", max_length).encode(
+        [it.full_text for it in items]
+    )
+    return OnnxEncoder(folder / "model.onnx", pad_id).encode(encoded.ids)
+
+
+def _short_card(taxonomy: Taxonomy, figures: dict[str, Any]) -> str:
+    return (
+        f"# {taxonomy.name}\n\n"
+        f"类别：{'、'.join(taxonomy.names)}。\n\n"
+        f"用 {figures['messages']} 条没有参加训练的建议校准，温度 {figures['temperature']}。\n"
+    )

