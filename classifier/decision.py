@@ -64,7 +64,7 @@ def lead_probabilities(logits: np.ndarray, n_classes: int, temperature: float) -
     scaled = logits[:, :n_classes].astype(np.float64) / temperature
     scaled -= scaled.max(axis=1, keepdims=True)
     odds = np.exp(scaled)
-    return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def secondary_probabilities(logits: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
@@ -118,9 +118,7 @@ def decide(
         probability=round(float(probabilities[order[0]]), 4),
         secondary=() if problem else tuple(taxonomy.names[i] for i in co[:2]),
         alternatives=tuple(
-            Alternative(
-                taxonomy.names[i], taxonomy.ids[i], round(float(probabilities[i]), 4)
-            )
+            Alternative(taxonomy.names[i], taxonomy.ids[i], round(float(probabilities[i]), 4))
             for i in order[1:3]
         ),
         lane=REVIEW if reason else AUTO,

@@ -31,9 +31,11 @@ class OnnxEncoder:
 
     def __init__(self, model_file: Path, pad_id: int, threads: int | None = None) -> None:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0)) if hasattr(
-            os, "sched_getaffinity"
-        ) else (os.cpu_count() or 1)
+        options.intra_op_num_threads = (
+            threads or len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else (os.cpu_count() or 1)
+        )
         options.log_severity_level = 3
         try:
             self._session = ort.InferenceSession(
@@ -54,9 +56,7 @@ class OnnxEncoder:
         logits = np.zeros((len(ids), self.n_outputs), dtype=np.float32)
         for batch in batches([len(row) for row in ids]):
             padded, mask = pad([ids[i] for i in batch], self._pad_id)
-            (found,) = self._session.run(
-                None, {"input_ids": padded, "attention_mask": mask}
-            )
+            (found,) = self._session.run(None, {"input_ids": padded, "attention_mask": mask})
             logits[batch] = found
             if progress:
                 progress(len(batch))

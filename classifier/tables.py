@@ -9,7 +9,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from openpyxl.worksheet.worksheet import Worksheet
 from classifier.errors import InputError
 
 TEXT_COLUMNS = (
-    "内容", "正文", "建议内容", "意见内容", "诉求内容", "反映内容", "留言内容", "留言详情", "意见建议",
+    "内容", "正文", "建议内容", "意见内容", "诉求内容", "反映内容", "留言内容", "留言详情",
+    "意见建议",
     "建议", "意见", "诉求", "问题描述", "工单内容", "详情", "text", "content", "body",
 )  # fmt: skip
 TITLE_COLUMNS = ("标题", "主题", "留言主题", "诉求标题", "工单标题", "title", "subject")
@@ -47,7 +48,6 @@ class Table:
     first_row: int
     note: str = ""
     sheet: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def read_table(path: str | Path) -> Table:
@@ -96,7 +96,8 @@ def _read_xlsx(path: Path) -> Table:
 
 def _load(path: Path, *, values: bool) -> Workbook:
     try:
-        return load_workbook(path, data_only=values)
+        with path.open("rb") as file:  # by handle, since openpyxl judges a path by its suffix
+            return load_workbook(file, data_only=values)
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError, TypeError) as error:
         raise InputError(
             f"{path} 已损坏，或者不是 Excel 表格（{type(error).__name__}）。"
@@ -117,9 +118,11 @@ def _read_csv(path: Path) -> Table:
     delimiter = max("\t,;", key=lambda d: sample.split("\n", 1)[0].count(d))
     csv.field_size_limit(10_000_000)
     try:
-        lines = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
-        raise InputError(f"{path} 不是有效的 CSV（{error}），请用 Excel 另存为 .xlsx 再试") from None
+        raise InputError(
+            f"{path} 不是有效的 CSV（{error}），请用 Excel 另存为 .xlsx 再试"
+        ) from None
     at = next((i for i, row in enumerate(lines) if any(v.strip() for v in row)), None)
     if at is None:
         raise InputError(f"{path} 是空文件，里面没有建议")
@@ -152,7 +155,9 @@ def _filled(value: Any) -> bool:
     return value is not None and str(value).strip() != ""
 
 
-def _shape(first: Sequence[Any], rest: Sequence[Sequence[Any]]) -> tuple[list[str], list[list[Any]]]:
+def _shape(
+    first: Sequence[Any], rest: Sequence[Sequence[Any]]
+) -> tuple[list[str], list[list[Any]]]:
     """Header names and rows, all of the same width."""
     width = max([len(first), *(len(row) for row in rest)])
     names = [str(v).strip() if _filled(v) else "" for v in first] + [""] * (width - len(first))

@@ -50,9 +50,7 @@ class Taxonomy:
         except FileNotFoundError:
             raise InputError(f"找不到分类表 {path}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"分类表 {path} 不是有效的 TOML（请存为 UTF-8）：{error}"
-            ) from None
+            raise InputError(f"分类表 {path} 不是有效的 TOML（请存为 UTF-8）：{error}") from None
         return cls._parse(data, path)
 
     @classmethod

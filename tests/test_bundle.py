@@ -65,7 +65,7 @@ def test_another_version(folder: Path, version: int, advice: str) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', "not json"])
 def test_damaged_manifest(folder: Path, content: str) -> None:
     (folder / "manifest.json").write_text(content, encoding="utf-8")
-    with pytest.raises(ModelError, match="manifest.json"):
+    with pytest.raises(ModelError, match=r"manifest\.json"):
         SuggestionClassifier.from_pretrained(folder)
 
 

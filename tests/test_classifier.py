@@ -128,9 +128,7 @@ def test_promise_moves_the_threshold(clf: SuggestionClassifier) -> None:
         SuggestionClassifier.from_pretrained(max_error=2)
 
 
-ANY = st.one_of(
-    st.none(), st.integers(), st.floats(), st.text(max_size=40), st.sampled_from(TEXTS)
-)
+ANY = st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=40), st.sampled_from(TEXTS))
 
 
 @settings(max_examples=40, deadline=None)

@@ -33,7 +33,16 @@ def test_tag_xlsx(weilei: Run, xlsx: Path) -> None:
     assert sheet.max_row > 60
     header = [c.value for c in sheet[1]]
     width = before.max_column
-    assert header[width:] == ["类别", "协办", "置信度", "处理通道", "原因", "主办单位", "备选", "模型"]
+    assert header[width:] == [
+        "类别",
+        "协办",
+        "置信度",
+        "处理通道",
+        "原因",
+        "主办单位",
+        "备选",
+        "模型",
+    ]
     for r in range(1, before.max_row + 1):
         kept = [sheet.cell(r, c).value for c in range(1, width + 1)]
         assert kept == [before.cell(r, c).value for c in range(1, width + 1)]
@@ -106,7 +115,12 @@ def test_errors_say_what_to_do_and_leave_nothing(
 
 def test_labels_outside_the_taxonomy_name_rows_and_nearest(weilei: Run, tmp_path: Path) -> None:
     workbook = Workbook()
-    for row in [["内容", "类别"], ["路灯不亮", "微城管"], ["公交太少", "微交同"], ["没书看", "微文化"]]:
+    for row in [
+        ["内容", "类别"],
+        ["路灯不亮", "微城管"],
+        ["公交太少", "微交同"],
+        ["没书看", "微文化"],
+    ]:
         workbook.active.append(row)
     workbook.save(tmp_path / "标注.xlsx")
     done = weilei("train", tmp_path / "标注.xlsx", "-o", tmp_path / "m")

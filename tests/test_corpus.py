@@ -84,7 +84,11 @@ def test_split_keeps_groups_together() -> None:
 
 def test_xlsx_with_chinese_labels(tmp_path: Path, taxonomy: Taxonomy) -> None:
     workbook = Workbook()
-    for row in [["标题", "内容", "类别", "协办"], ["灯", "路灯不亮", "微城管", "微安全"], ["", "", "微教育", ""]]:
+    for row in [
+        ["标题", "内容", "类别", "协办"],
+        ["灯", "路灯不亮", "微城管", "微安全"],
+        ["", "", "微教育", ""],
+    ]:
         workbook.active.append(row)
     workbook.save(tmp_path / "a.xlsx")
     (item,) = read_items(tmp_path / "a.xlsx", taxonomy)

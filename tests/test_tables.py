@@ -13,7 +13,11 @@ from openpyxl import Workbook, load_workbook
 from classifier import InputError
 from classifier.tables import Table, read_table, text_columns, write_tagged, write_whole
 
-ROWS = [["编号", "标题", "内容"], [1, "路灯", "巷子里的路灯不亮，晚上回家看不见"], [2, "垃圾", "垃圾没人收"]]
+ROWS = [
+    ["编号", "标题", "内容"],
+    [1, "路灯", "巷子里的路灯不亮，晚上回家看不见"],
+    [2, "垃圾", "垃圾没人收"],
+]
 
 
 @pytest.fixture
@@ -96,7 +100,7 @@ def test_text_columns() -> None:
     assert text_columns(["诉求内容"], None) == ["诉求内容"]
     assert text_columns(["甲", "乙"], "乙") == ["乙"]
     assert text_columns(["甲", "乙"], "甲，乙") == ["甲", "乙"]
-    with pytest.raises(InputError, match="没有“丙”.*甲、乙"):
+    with pytest.raises(InputError, match=r"没有“丙”.*甲、乙"):
         text_columns(["甲", "乙"], "丙")
     with pytest.raises(InputError, match="--text"):
         text_columns(["甲", "乙"], None)

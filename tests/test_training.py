@@ -71,9 +71,7 @@ def test_transformers_reads_the_shipped_weights_and_agrees() -> None:
     guess = []
     with torch.inference_mode():
         for text in texts:
-            batch = tokenizer(
-                normalise(text), truncation=True, max_length=256, return_tensors="pt"
-            )
+            batch = tokenizer(normalise(text), truncation=True, max_length=256, return_tensors="pt")
             logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
             guess.append(int(logits[0, :13].argmax()))
     same = clf.predict_proba(texts).argmax(1) == np.array(guess)

@@ -113,9 +113,7 @@ def read_packed(path: Path) -> Packed:
         at += length
         kind, elements, offset, size = take("BIQQ")
         raw = data[offset : offset + size]
-        tensors[name] = (
-            np.frombuffer(raw, "<f4") if kind == 0 else dequantize_q4_0(raw, elements)
-        )
+        tensors[name] = np.frombuffer(raw, "<f4") if kind == 0 else dequantize_q4_0(raw, elements)
     return Packed(sizes, eps, (bos, eos, pad, unk), pieces, scores, tensors)
 
 
@@ -149,7 +147,7 @@ def make_tokenizer(packed: Packed, ids: list[int], max_length: int) -> PreTraine
         pair="<s> $A </s> </s> $B </s>",
         special_tokens=[("<s>", 0), ("</s>", 2)],
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         bos_token="<s>",
         cls_token="<s>",
@@ -213,7 +211,8 @@ def make_model(packed: Packed, ids: list[int]) -> BertModel:
     missing = [k for k in missing if "position_ids" not in k and "token_type_ids" not in k]
     if missing or unexpected:
         raise ModelError(f"基础编码器的张量对不上：缺 {missing[:3]}，多 {unexpected[:3]}")
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def build_base(folder: Path, *, full_vocabulary: bool = False) -> Path:

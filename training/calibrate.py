@@ -47,7 +47,7 @@ def risk_curve(confidence: np.ndarray, correct: np.ndarray, total: int) -> list[
     """
     order = np.argsort(-confidence, kind="stable")
     confidence, wrong = confidence[order], (~correct[order]).cumsum()
-    rows = []
+    rows: list[list[float]] = []
     for at in np.unique(np.linspace(0, len(order) - 1, 200).astype(int)):
         # Everything as sure as the last one in goes in with it.
         n = int(np.searchsorted(-confidence, -confidence[at], side="right"))
@@ -94,9 +94,7 @@ def calibrate(
     probabilities = lead_probabilities(logits, n_classes, temperature)
     guess = probabilities.argmax(1)
     through = guess != (-1 if abstain is None else abstain)
-    curve = risk_curve(
-        probabilities.max(1)[through], (guess == labels)[through], total=len(labels)
-    )
+    curve = risk_curve(probabilities.max(1)[through], (guess == labels)[through], total=len(labels))
     gold = np.zeros_like(secondary, dtype=bool)
     for i, found in enumerate(gold_secondary):
         gold[i, list(found)] = True

@@ -136,9 +136,7 @@ def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy) 
     lines = []
     for label, numbers in list(by_label.items())[:10]:
         where = "、".join(map(str, numbers[:10])) + ("…" if len(numbers) > 10 else "")
-        hint = (
-            f"“{label}”，最接近的是“{taxonomy.nearest(label).name}”" if label else "没有写类别"
-        )
+        hint = f"“{label}”，最接近的是“{taxonomy.nearest(label).name}”" if label else "没有写类别"
         lines.append(f"  第 {where} 行：{hint}")
     more = f"\n  还有 {len(by_label) - 10} 种" if len(by_label) > 10 else ""
     return (
@@ -171,9 +169,7 @@ def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
     return [root(i) for i in range(len(texts))]
 
 
-def split_by_group(
-    items: Sequence[Item], share: float, seed: int
-) -> tuple[list[Item], list[Item]]:
+def split_by_group(items: Sequence[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
     """(rest, held out): about `share` of the items held out, whole groups together.
 
     Items of one near-duplicate group always land on the same side.

@@ -33,7 +33,7 @@ class Scored:
 
     @property
     def guess(self) -> np.ndarray:
-        return self.probabilities.argmax(1)
+        return np.asarray(self.probabilities.argmax(1))
 
 
 def score(name: str, items: Sequence[Item], classifier: SuggestionClassifier) -> Scored:
@@ -106,7 +106,9 @@ def figures(scored: Scored, taxonomy: Taxonomy, peer: np.ndarray | None) -> dict
 
 
 def _secondary(scored: Scored) -> dict[str, float]:
-    hits = sum(len(s & set(it.secondary)) for s, it in zip(scored.secondary, scored.items, strict=True))
+    hits = sum(
+        len(s & set(it.secondary)) for s, it in zip(scored.secondary, scored.items, strict=True)
+    )
     said = sum(map(len, scored.secondary))
     wanted = sum(len(it.secondary) for it in scored.items)
     return {
@@ -217,12 +219,18 @@ def draw_confusion(scored: Scored, taxonomy: Taxonomy, path: Path) -> None:
     installed = {f.name for f in font_manager.fontManager.ttflist}
     fonts = [
         f
-        for f in ("Noto Sans CJK SC", "Microsoft YaHei", "SimHei", "WenQuanYi Zen Hei", "PingFang SC")
+        for f in (
+            "Noto Sans CJK SC",
+            "Microsoft YaHei",
+            "SimHei",
+            "WenQuanYi Zen Hei",
+            "PingFang SC",
+        )
         if f in installed
     ]
     # Without a Chinese font the names would be empty boxes; the ids are readable.
     names = taxonomy.names if fonts else taxonomy.ids
-    with pyplot.rc_context({"font.sans-serif": fonts + ["DejaVu Sans"]}):
+    with pyplot.rc_context({"font.sans-serif": [*fonts, "DejaVu Sans"]}):
         figure, axes = pyplot.subplots(figsize=(9, 8))
         ConfusionMatrixDisplay.from_predictions(
             scored.gold, scored.guess, labels=range(len(taxonomy)), display_labels=names,

@@ -29,7 +29,8 @@ class _Logits(torch.nn.Module):
         self.model = model
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits
 
 
 def to_onnx(model: PreTrainedModel, path: Path) -> None:
@@ -38,13 +39,13 @@ def to_onnx(model: PreTrainedModel, path: Path) -> None:
     Inputs ``input_ids`` and ``attention_mask``, int64 of shape (n, length);
     output ``logits``, float32 of shape (n, n_outputs).
     """
-    model = model.eval()
+    model.train(False)
     example = torch.full((2, 16), 5, dtype=torch.int64)
     mask = torch.ones_like(example)
     mask[1, 9:] = 0
     n, length = torch.export.Dim("n"), torch.export.Dim("length", max=512)
     shapes = {0: n, 1: length}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    _quiet()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -60,6 +61,12 @@ def to_onnx(model: PreTrainedModel, path: Path) -> None:
     program.save(str(path))
 
 
+def _quiet() -> None:
+    """The exporters log every node; users want to see none of it."""
+    for name in ("torch.onnx", "onnxscript", "onnx_ir", "onnxruntime.quantization"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 def quantise(source: Path, target: Path) -> None:
     """fp32 ONNX → weights in 8 bits, in blocks of 32.
 
@@ -67,6 +74,7 @@ def quantise(source: Path, target: Path) -> None:
     all, within a row, never over the batch. So the same text gives the same
     logits alone and in company, which per-tensor dynamic int8 does not.
     """
+    _quiet()
     model = onnx.load(str(source))
     config = DefaultWeightOnlyQuantConfig(
         block_size=_BLOCK, is_symmetric=True, accuracy_level=_ACCURACY_LEVEL, bits=_BITS

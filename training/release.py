@@ -75,6 +75,7 @@ def release(
         model.config.save_pretrained(folder)
         half = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
         save_file(half, folder / "model.safetensors", metadata={"format": "pt"})
+        (folder / "model.safetensors").chmod(0o644)
         shutil.copyfile(taxonomy_file, folder / "taxonomy.toml")
         to_onnx(model, scratch / "fp32.onnx")
         quantise(scratch / "fp32.onnx", folder / "model.onnx")

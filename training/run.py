@@ -47,9 +47,7 @@ def run(
     """
     taxonomy_file = taxonomy or shipped_model() / "taxonomy.toml"
     categories = Taxonomy.load(taxonomy_file)
-    items = [
-        it for file in files for it in read_items(file, categories, text=text, label=label)
-    ]
+    items = [it for file in files for it in read_items(file, categories, text=text, label=label)]
     known = [it for it in items if it.split in ("", "train")]
     calibration = [it for it in items if it.split == "calibration"]
     _check(known, categories)
@@ -138,8 +136,7 @@ def measure(
     """
     classifier = SuggestionClassifier.from_pretrained(model)
     sets = {
-        file.stem: read_items(file, classifier.taxonomy, text=text, label=label)
-        for file in files
+        file.stem: read_items(file, classifier.taxonomy, text=text, label=label) for file in files
     }
     checkpoint = classifier.bundle.path
     report = evaluate(

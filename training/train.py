@@ -93,8 +93,8 @@ class Collate:
 class LeadTrainer(Trainer):
     """Cross-entropy on the lead plus binary cross-entropy on co-handling."""
 
-    def __init__(self, *args: Any, recipe: Recipe, n_classes: int, collate: Collate, **kw: Any):
-        super().__init__(*args, data_collator=collate, **kw)
+    def __init__(self, *, recipe: Recipe, n_classes: int, collate: Collate, **options: Any):
+        super().__init__(data_collator=collate, **options)
         self.recipe = recipe
         self.n_classes = n_classes
         self.eval_collate = Collate(collate.tokenizer, recipe, None)
@@ -107,9 +107,7 @@ class LeadTrainer(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         labels, secondary = inputs["labels"], inputs["secondary"]
-        outputs = model(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
-        )
+        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
         logits = outputs.logits.float()
         k = self.n_classes
         log_p = F.log_softmax(logits[:, :k], dim=-1)
@@ -267,9 +265,7 @@ def fine_tune(
         compute_metrics=metrics,
         recipe=recipe,
         n_classes=k,
-        collate=Collate(
-            tokenizer, recipe, [c.office for c in taxonomy] if augmented else None
-        ),
+        collate=Collate(tokenizer, recipe, [c.office for c in taxonomy] if augmented else None),
     )
     trainer.train()
     figures = trainer.evaluate()
@@ -287,5 +283,5 @@ def fine_tune(
 def _fast_bfloat16() -> bool:
     """Whether this machine multiplies bfloat16 in hardware (else it is slower than fp32)."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

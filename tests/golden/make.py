@@ -1,6 +1,6 @@
 """Make the golden vectors once: mean-pooled, from the base with its full vocabulary.
 
-    python -m tests.golden.make
+python -m tests.golden.make
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def main() -> None:
                     input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
                 ).last_hidden_state[0]
                 vectors.append(hidden.mean(0).numpy())
-    (HERE / "texts.json").write_text(json.dumps(texts, ensure_ascii=False, indent=0), encoding="utf-8")
+    (HERE / "texts.json").write_text(
+        json.dumps(texts, ensure_ascii=False, indent=0), encoding="utf-8"
+    )
     np.save(HERE / "vectors.npy", np.stack(vectors).astype(np.float16), allow_pickle=False)
 
 
