@@ -49,7 +49,8 @@ def run(
     categories = Taxonomy.load(taxonomy_file)
     items = [it for file in files for it in read_items(file, categories, text=text, label=label)]
     known = [it for it in items if it.split in ("", "train")]
-    calibration = [it for it in items if it.split == "calibration"]
+    # A file may be named more than once, to count more in training; not in calibration.
+    calibration = list(dict.fromkeys(it for it in items if it.split == "calibration"))
     _check(known, categories)
     recipe = Recipe()
     if epochs is not None:
