@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Grid
 
 from classifier import SuggestionClassifier, __version__
-from classifier.decision import AUTO, Prediction
+from classifier.decision import AUTO, REVIEW, Prediction
 from classifier.errors import MissingExtra, WeileiError
 from classifier.locale import chinese_click
 from classifier.tables import read_table, text_columns, write_tagged
@@ -21,9 +21,10 @@ from classifier.text import join_fields
 
 _SHOWN = 100  # rows of the table in the terminal
 _ADDED = ("类别", "协办", "置信度", "处理通道", "原因", "主办单位", "备选", "模型")
-_LANES = {"auto": "自动", "review": "人工"}
+_LANES = {AUTO: "自动", REVIEW: "人工"}
 _FILE = click.Path(path_type=Path)
-console = Console(highlight=False)
+# What citizens write may hold brackets and colons; they are text, not markup.
+console = Console(highlight=False, markup=False, emoji=False)
 
 
 @click.group(
@@ -77,10 +78,7 @@ def _tag_one(file: Path, output: Path, text: str | None, classifier: SuggestionC
     )
     _show(texts, predictions)
     lanes = Counter(p.lane for p in predictions)
-    console.print(
-        f"自动 {lanes['auto']} 条，人工 {lanes['review']} 条（底色标黄）。"
-        f"已写入 [bold]{output}[/bold]"
-    )
+    console.print(f"自动 {lanes[AUTO]} 条，人工 {lanes[REVIEW]} 条（底色标黄）。已写入 {output}")
 
 
 def _text(row: list[Any], columns: list[int]) -> Any:
@@ -105,10 +103,10 @@ def _cells(p: Prediction) -> list[Any]:
 
 
 def _show(texts: list[Any], predictions: list[Prediction]) -> None:
-    grid = Grid("行", "类别", "置信度", "通道", "建议", box=None, header_style="bold")
+    grid = Grid("行", "类别", "置信度", "通道", box=None, header_style="bold", expand=True)
+    grid.add_column("建议", no_wrap=True, overflow="ellipsis", ratio=1)
     for i, (text, p) in enumerate(zip(texts[:_SHOWN], predictions, strict=False), 1):
-        short = " ".join(str(text or "").split())
-        short = short[:36] + ("…" if len(short) > 36 else "")
+        short = " ".join(str(text or "").split())[:200]
         style = "" if p.lane == AUTO else "yellow"
         grid.add_row(str(i), p.primary, f"{p.probability:.2f}", _LANES[p.lane], short, style=style)
     console.print(grid)

@@ -63,6 +63,15 @@ def test_tag_csv(weilei: Run, tmp_path: Path, encoding: str) -> None:
     assert (rows[2][5], rows[2][6]) == ("人工", "没有内容")
 
 
+def test_brackets_in_a_text_are_text(weilei: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "内容\n[red]路灯[/red]不亮:smile:，[/b]晚上看不见\n", encoding="utf-8"
+    )
+    done = weilei("tag", tmp_path / "a.csv")
+    assert done.returncode == 0, done.stderr
+    assert "[red]路灯[/red]不亮:smile:" in done.stdout
+
+
 def test_own_offices(weilei: Run, tmp_path: Path, xlsx: Path) -> None:
     text = (shipped_model() / "taxonomy.toml").read_text(encoding="utf-8")
     mine = tmp_path / "my.toml"

@@ -152,18 +152,18 @@ def parameter_groups(model: PreTrainedModel, recipe: Recipe) -> list[dict[str, A
     ]
 
 
-def load_base(base: str | Path, taxonomy: Taxonomy) -> tuple[Any, PreTrainedTokenizerBase]:
-    """Model with a head for `taxonomy` and tokenizer, from a folder or hub id.
+def load_base(base: str | Path, taxonomy: Taxonomy) -> tuple[Any, PreTrainedTokenizerBase, bool]:
+    """Model with a head for `taxonomy`, tokenizer, and whether the pooler is new.
 
     Raises:
         ModelError: `transformers` cannot load `base`.
     """
-    k = len(taxonomy)
     names = taxonomy.names + [f"协办:{c.name}" for c in taxonomy if c.id != taxonomy.abstain]
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(base))
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model, report = AutoModelForSequenceClassification.from_pretrained(
             str(base),
+            output_loading_info=True,
             num_labels=len(names),
             id2label=dict(enumerate(names)),
             label2id={name: i for i, name in enumerate(names)},
@@ -176,8 +176,38 @@ def load_base(base: str | Path, taxonomy: Taxonomy) -> tuple[Any, PreTrainedToke
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"transformers 读不了基础编码器 {base}：{error}") from error
-    model.config.n_lead = k
-    return model, tokenizer
+    return model, tokenizer, any("pooler" in name for name in report["missing_keys"])
+
+
+@torch.inference_mode()
+def standardise_pooler(
+    model: Any, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
+) -> None:
+    """Start a new pooler as a standardisation of the first token over `texts`.
+
+    The last layer norm of the base is small (vectors of length about 1), so a
+    pooler drawn at random passes next to nothing on, either way, and
+    fine-tuning spends its first epochs on scale alone.
+    """
+    model.train(False)
+    batch = tokenizer(
+        [normalise(t) for t in texts],
+        truncation=True,
+        max_length=max_length,
+        padding=True,
+        return_tensors="pt",
+    )
+    states = [
+        model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
+        for ids, mask in zip(
+            batch["input_ids"].split(32), batch["attention_mask"].split(32), strict=True
+        )
+    ]
+    first = torch.cat(states)
+    scale = 1.0 / first.std(0).clamp_min(1e-3)
+    dense = model.base_model.pooler.dense
+    dense.weight.copy_(torch.diag(scale))
+    dense.bias.copy_(-first.mean(0) * scale)
 
 
 def to_dataset(
@@ -221,7 +251,10 @@ def fine_tune(
     """
     set_seed(recipe.seed)
     train_items, valid_items = split_by_group(items, recipe.validation_share, recipe.seed)
-    model, tokenizer = load_base(base, taxonomy)
+    model, tokenizer, new_pooler = load_base(base, taxonomy)
+    if new_pooler:
+        sample = random.Random(recipe.seed).sample(train_items, min(256, len(train_items)))
+        standardise_pooler(model, tokenizer, [it.full_text for it in sample], recipe.max_length)
     k = len(taxonomy)
 
     def metrics(output: Any) -> dict[str, float]:
