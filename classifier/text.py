@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from opencc import OpenCC
 from tokenizers import Tokenizer
 
 from classifier.errors import ModelError
@@ -23,6 +24,9 @@ from classifier.errors import ModelError
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0e\ufe0f\ufeff\ufffd\ud800-\udfff]"
 )
+# Pictures say how somebody feels, not which office is meant, and the encoder knows none of them.
+_PICTURES = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u20e3]")
+_SIMPLIFIED = OpenCC("t2s")
 # A number of seven or more digits is a phone, card or case number; what it is
 # does not change the class, so the model sees one sign for all of them and a
 # masked message reads the same as an unmasked one.
@@ -70,13 +74,14 @@ def readable(text: str, ids: Sequence[int], unk_id: int) -> bool:
 
 
 def normalise(text: str) -> str:
-    """Fold full-width forms, drop invisible characters, hide long numbers.
+    """Fold full-width forms and traditional characters, drop what is invisible, hide long numbers.
 
     >>> normalise("电话１３９００００１２３４！！！！  没人接\\n")
     '电话〔号〕!! 没人接'
     """
     text = _INVISIBLE.sub("", text)
-    text = unicodedata.normalize("NFKC", text)
+    text = _PICTURES.sub("", unicodedata.normalize("NFKC", text))
+    text = _SIMPLIFIED.convert(text)
     text = _EMAIL.sub(_NUMBER_SIGN, text)
     text = _NUMBER.sub(_hide_number, text)
     text = _REPEAT.sub(r"\1\1", text)

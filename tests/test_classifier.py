@@ -86,7 +86,7 @@ def test_alone_and_in_company_the_same(clf: SuggestionClassifier) -> None:
         (b"bytes", "不是文字"),
         ("\ud800\x00", "没有内容"),
         ("。。。！！！", "看不懂"),
-        ("😀😀😀", "看不懂"),
+        ("😀😀😀", "没有内容"),
         ("asdf qwer 12345", "看不懂"),
         ("Please fix the traffic light at the gate", "看不懂"),
         ("信号機が壊れていますので修理をお願いします", "看不懂"),

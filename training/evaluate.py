@@ -13,6 +13,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 from classifier import SuggestionClassifier
 from classifier.taxonomy import Taxonomy
+from training import plots
 from training.corpus import Item
 from training.peers import tfidf_svc
 
@@ -137,7 +138,8 @@ def evaluate(
 
     Rows whose split is ``dev`` or ``test`` are measured (all rows of a file
     without splits); rows whose split is ``train`` or empty train the peer.
-    Writes ``evaluation.json`` and a confusion matrix as PNG for each file.
+    Writes ``evaluation.json`` and, for each file, a confusion matrix, a
+    reliability diagram and a coverage–risk curve as PNG.
 
     Args:
         files: name → items.
@@ -169,7 +171,12 @@ def evaluate(
         report["sets"][name] = figures(scored, taxonomy, peers.get(name))
         if checkpoint is not None:
             report["sets"][name]["same_label_as_torch"] = _agreement(scored, checkpoint, classifier)
-        draw_confusion(scored, taxonomy, output / f"confusion-{name}.png")
+        gold, p = scored.gold, scored.probabilities
+        with plots.chinese() as has_chinese:
+            names = taxonomy.names if has_chinese else taxonomy.ids
+            plots.confusion(gold, scored.guess, names, output / f"confusion-{name}.png")
+            plots.reliability(p.max(1), gold == scored.guess, output / f"reliability-{name}.png")
+            plots.coverage_risk(p.max(1), gold == scored.guess, output / f"coverage-{name}.png")
     (output / "evaluation.json").write_text(
         json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
     )
@@ -206,38 +213,3 @@ def _agreement(scored: Scored, checkpoint: Path, classifier: SuggestionClassifie
             guess = logits[:, : len(classifier.taxonomy)].argmax(1).numpy()
             same += int((guess == scored.guess[part]).sum())
     return same / len(texts)
-
-
-def draw_confusion(scored: Scored, taxonomy: Taxonomy, path: Path) -> None:
-    """Confusion matrix as PNG, rows gold, columns predicted."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import font_manager, pyplot
-    from sklearn.metrics import ConfusionMatrixDisplay
-
-    installed = {f.name for f in font_manager.fontManager.ttflist}
-    fonts = [
-        f
-        for f in (
-            "Noto Sans CJK SC",
-            "Microsoft YaHei",
-            "SimHei",
-            "WenQuanYi Zen Hei",
-            "PingFang SC",
-        )
-        if f in installed
-    ]
-    # Without a Chinese font the names would be empty boxes; the ids are readable.
-    names = taxonomy.names if fonts else taxonomy.ids
-    with pyplot.rc_context({"font.sans-serif": [*fonts, "DejaVu Sans"]}):
-        figure, axes = pyplot.subplots(figsize=(9, 8))
-        ConfusionMatrixDisplay.from_predictions(
-            scored.gold, scored.guess, labels=range(len(taxonomy)), display_labels=names,
-            xticks_rotation=60, cmap="Blues", colorbar=False, ax=axes,
-        )  # fmt: skip
-        axes.set_xlabel("模型" if fonts else "predicted")
-        axes.set_ylabel("人工" if fonts else "labelled")
-        figure.tight_layout()
-        figure.savefig(path, dpi=110)
-        pyplot.close(figure)
