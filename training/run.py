@@ -16,6 +16,7 @@ from classifier.taxonomy import Taxonomy
 from training import base as base_encoder
 from training.corpus import Item, near_duplicate_groups, read_items, split_by_group
 from training.evaluate import evaluate
+from training.progress import quiet_libraries
 from training.release import release
 from training.train import Recipe, fine_tune
 
@@ -45,6 +46,7 @@ def run(
         InputError: a file, column or label cannot be used, or a class has too few examples.
         ModelError: the base cannot be loaded.
     """
+    quiet_libraries()
     taxonomy_file = taxonomy or shipped_model() / "taxonomy.toml"
     categories = Taxonomy.load(taxonomy_file)
     items = [it for file in files for it in read_items(file, categories, text=text, label=label)]
@@ -135,6 +137,7 @@ def measure(
         InputError: a file, column or label cannot be used, or nothing is left to measure on.
         ModelError: the model folder cannot be used.
     """
+    quiet_libraries()
     classifier = SuggestionClassifier.from_pretrained(model)
     sets = {
         file.stem: read_items(file, classifier.taxonomy, text=text, label=label) for file in files
@@ -199,6 +202,7 @@ def export_checkpoint(
         InputError: too few calibration rows.
         ModelError: the checkpoint cannot be loaded or does not fit the taxonomy.
     """
+    quiet_libraries()
     taxonomy_file = taxonomy or shipped_model() / "taxonomy.toml"
     categories = Taxonomy.load(taxonomy_file)
     items = [it for file in files for it in read_items(file, categories)]

@@ -28,12 +28,14 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from classifier.errors import ModelError
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields, normalise
 from training.augment import augment
 from training.corpus import Item, split_by_group
+from training.progress import TrainingProgress
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Recipe:
         smoothing: label smoothing; items marked hard get twice as much.
     """
 
-    epochs: float = 4.0
+    epochs: float = 5.0
     batch_size: int = 32
     learning_rate: float = 1.5e-4
     layer_decay: float = 0.9
@@ -300,6 +302,9 @@ def fine_tune(
         n_classes=k,
         collate=Collate(tokenizer, recipe, [c.office for c in taxonomy] if augmented else None),
     )
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(TrainingProgress())
     trainer.train()
     figures = trainer.evaluate()
     trainer.save_model(str(work / "best"))
