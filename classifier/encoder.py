@@ -31,11 +31,7 @@ class OnnxEncoder:
 
     def __init__(self, model_file: Path, pad_id: int, threads: int | None = None) -> None:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = (
-            threads or len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else (os.cpu_count() or 1)
-        )
+        options.intra_op_num_threads = threads or _cores()
         options.log_severity_level = 3
         try:
             self._session = ort.InferenceSession(
@@ -61,6 +57,13 @@ class OnnxEncoder:
             if progress:
                 progress(len(batch))
         return logits
+
+
+def _cores() -> int:
+    """Cores that this process may use, which in a container are fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def batches(lengths: Sequence[int]) -> list[list[int]]:
