@@ -55,6 +55,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("office")
     shutil.copytree(ROOT / "examples", folder / "examples")
     shutil.copy(ROOT / "examples" / "建议.xlsx", folder / "建议.xlsx")
+    shutil.copytree(ROOT / "training" / "data", folder / "training" / "data")
     shutil.copytree(shipped_model(), folder / "检查点")
     rows = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
     with (folder / "校准.jsonl").open("w", encoding="utf-8") as file:

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 _BITS = 8
 _BLOCK = 32
-_ACCURACY_LEVEL = 4  # activations rounded to int8 within a row and block
+_ACCURACY_LEVEL = 1  # activations stay fp32: same label as torch on 99.9 % (int8: 99.6 %)
 
 
 class _Logits(torch.nn.Module):
@@ -70,9 +70,8 @@ def _quiet() -> None:
 def quantise(source: Path, target: Path) -> None:
     """fp32 ONNX → weights in 8 bits, in blocks of 32.
 
-    Only weights are quantised ahead of time; activations are rounded, if at
-    all, within a row, never over the batch. So the same text gives the same
-    logits alone and in company, which per-tensor dynamic int8 does not.
+    Only weights are quantised, activations stay fp32. So the same text gives
+    the same logits alone and in company, which per-tensor dynamic int8 does not.
     """
     _quiet()
     model = onnx.load(str(source))
