@@ -55,7 +55,9 @@ def test_tag_xlsx(weilei: Run, xlsx: Path) -> None:
 @pytest.mark.parametrize("encoding", ["gbk", "gb18030", "utf-8-sig"])
 def test_tag_csv(weilei: Run, tmp_path: Path, encoding: str) -> None:
     source = tmp_path / "a.csv"
-    source.write_bytes("序号,诉求内容\n1,小区门口红绿灯坏了\n2,\n3,老年卡怎么办\n".encode(encoding))
+    source.write_bytes(
+        "序号,诉求内容\n1,三路公交车等了四十分钟不来\n2,\n3,老年卡怎么办\n".encode(encoding)
+    )
     done = weilei("tag", source, "-o", tmp_path / "b.xlsx")
     assert done.returncode == 0, done.stderr
     rows = list(load_workbook(tmp_path / "b.xlsx").active.iter_rows(values_only=True))

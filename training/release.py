@@ -25,6 +25,7 @@ from training.corpus import Item
 from training.export import quantise, to_onnx
 
 TRAINING_FILES = {"model.safetensors", "config.json", "tokenizer_config.json"}
+_LEAST = 8  # calibration items
 MAX_LENGTH = 256  # what the model reads; training at 128 extends to it without loss
 
 
@@ -52,9 +53,9 @@ def release(
         InputError: too few calibration items.
     """
     taxonomy = Taxonomy.load(taxonomy_file)
-    if len(calibration_items) < 20:
+    if len(calibration_items) < _LEAST:
         raise InputError(
-            f"用来校准的建议只有 {len(calibration_items)} 条，至少要 20 条没有参加训练的"
+            f"用来校准的建议只有 {len(calibration_items)} 条，至少要 {_LEAST} 条没有参加训练的"
         )
     try:
         model = AutoModelForSequenceClassification.from_pretrained(

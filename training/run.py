@@ -22,7 +22,7 @@ from training.train import Recipe, fine_tune
 
 Say = Callable[[str], Any]
 _LEAST = 8  # examples below which a class cannot be learned
-_CALIBRATION_SHARE = 0.1
+_CALIBRATION_SHARE, _CALIBRATION_MOST, _CALIBRATION_WISH = 0.1, 0.25, 24
 
 
 def run(
@@ -60,7 +60,8 @@ def run(
     if seed is not None:
         recipe = replace(recipe, seed=seed)
     if not calibration:
-        known, calibration = split_by_group(known, _CALIBRATION_SHARE, recipe.seed + 1)
+        share = max(_CALIBRATION_SHARE, min(_CALIBRATION_MOST, _CALIBRATION_WISH / len(known)))
+        known, calibration = split_by_group(known, share, recipe.seed + 1)
     counts = Counter(it.primary for it in known)
     say(
         f"读到 {len(items)} 条：训练 {len(known)}，校准 {len(calibration)}，"
