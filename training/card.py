@@ -42,6 +42,7 @@ def write_card(folder: Path, report: dict[str, Any]) -> None:
 def _card(opened: bundle.Bundle, report: dict[str, Any]) -> str:
     taxonomy = opened.taxonomy
     training = opened.manifest["training"]
+    calibration = json.loads((opened.path / "calibration.json").read_text(encoding="utf-8"))
     parts = [
         f"# 模型说明：{opened.id}\n",
         f"把一条中文群众意见建议分到{taxonomy.name}，分不了的归“{taxonomy.categories[-1].name}”。"
@@ -50,7 +51,7 @@ def _card(opened: bundle.Bundle, report: dict[str, Any]) -> str:
         "## 用什么训练\n",
         f"训练 {training['figures']['n_train']} 条（语料重复计数），"
         f"挑选检查点 {training['figures']['n_validation']} 条，"
-        f"校准 {json.loads((opened.path / 'calibration.json').read_text())['messages']} 条，"
+        f"校准 {calibration['messages']} 条，"
         "三者按近乎重复的分组隔开：\n",
         "- 本项目的语料 `training/data/corpus.jsonl` 的训练部分：按分类手册逐条写的建议，"
         "九种语体，一半是建议；",
