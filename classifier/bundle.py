@@ -3,7 +3,8 @@
 ::
 
     manifest.json        format, id, sizes, SHA-256 of every other file
-    model.onnx           weights for ONNX Runtime        ┐
+    model.onnx           encoder for ONNX Runtime        ┐
+    ngrams.npz           second opinion on wording       │
     tokenizer.json       tokenizer                       │ runtime part,
     taxonomy.toml        categories                      │ also in the wheel
     calibration.json     temperature, thresholds, curve  │
@@ -26,10 +27,11 @@ from typing import Any
 from classifier.errors import ModelError
 from classifier.taxonomy import Taxonomy
 
-FORMAT = 1
+FORMAT = 2
 DEFAULT = "weilei-small"
 MANIFEST = "manifest.json"
-RUNTIME_FILES = ("model.onnx", "tokenizer.json", "taxonomy.toml", "calibration.json")
+NGRAMS = "ngrams.npz"
+RUNTIME_FILES = ("model.onnx", NGRAMS, "tokenizer.json", "taxonomy.toml", "calibration.json")
 CARD = "MODEL_CARD.md"
 # What file managers leave behind is not part of a model, nor a sign of tampering.
 _CLUTTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -48,14 +50,16 @@ class Calibration:
     """What turns logits into probabilities and probabilities into a lane.
 
     Attributes:
-        temperature: divides the lead logits before the softmax (Guo et al.
-            2017, arXiv:1706.04599).
+        ngram_weight: what a margin of the n-grams counts beside the encoder's logits.
+        temperature: divides the sum before the softmax (Guo et al. 2017,
+            arXiv:1706.04599).
         secondary_threshold: least probability of a co-handling class.
         curve: rows (threshold, share of messages at or above it, observed
             error, upper confidence bound of the error), thresholds descending.
         max_error: the promise that the lane threshold follows from by default.
     """
 
+    ngram_weight: float
     temperature: float
     secondary_threshold: float
     curve: tuple[tuple[float, float, float, float], ...]
@@ -98,6 +102,7 @@ class Bundle:
         try:
             data = json.loads((path / "calibration.json").read_text(encoding="utf-8"))
             calibration = Calibration(
+                ngram_weight=float(data["ngram_weight"]),
                 temperature=float(data["temperature"]),
                 secondary_threshold=float(data["secondary_threshold"]),
                 curve=tuple(tuple(map(float, row)) for row in data["curve"]),  # type: ignore[misc]

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from classifier import decision
-from classifier.bundle import Bundle, shipped_model
+from classifier import decision, explain
+from classifier.bundle import NGRAMS, Bundle, shipped_model
 from classifier.decision import Prediction
 from classifier.encoder import Encoder, OnnxEncoder
 from classifier.errors import InputError
+from classifier.ngrams import NgramModel
 from classifier.taxonomy import Taxonomy
 from classifier.text import UNREADABLE, TextEncoder, readable, to_text
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the encoder said of the texts of one call.
+
+    Attributes:
+        texts: as they were given; "" where there was nothing to read.
+        logits: of the encoder and the n-grams together, float32 of shape (n, n_outputs).
+        problems: what is wrong with each text itself, or "".
+        cut: whether the text was longer than the model reads.
+    """
+
+    texts: list[str]
+    logits: np.ndarray
+    problems: list[str]
+    cut: list[bool]
 
 
 class SuggestionClassifier:
@@ -32,6 +51,7 @@ class SuggestionClassifier:
         self.threshold = threshold
         self._texts = TextEncoder(bundle.path / "tokenizer.json", bundle.max_length)
         self._encoder = encoder
+        self.ngrams = NgramModel.load(bundle.path / NGRAMS)
 
     @classmethod
     def from_pretrained(
@@ -76,7 +96,11 @@ class SuggestionClassifier:
         return self.bundle.id
 
     def predict(
-        self, texts: Iterable[Any], *, progress: Callable[[int], None] | None = None
+        self,
+        texts: Iterable[Any],
+        *,
+        evidence: bool = False,
+        progress: Callable[[int], None] | None = None,
     ) -> list[Prediction]:
         """Classify suggestions: one :class:`Prediction` a text, same order, same length.
 
@@ -85,27 +109,23 @@ class SuggestionClassifier:
 
         Args:
             texts: any iterable of strings (list, generator, pandas column).
+            evidence: also find the words that carried each decision, at the
+                cost of reading every text up to eight times more.
             progress: called with the number of texts done since the last call.
 
         Raises:
             InputError: `texts` is one string instead of several.
         """
-        logits, problems, cut = self._run(texts, progress)
-        probabilities = self._probabilities(logits, problems)
-        secondary = decision.secondary_probabilities(logits, self.taxonomy)
-        return [
-            decision.decide(
-                probabilities[i],
-                secondary[i],
-                taxonomy=self.taxonomy,
-                calibration=self.bundle.calibration,
-                threshold=self.threshold,
-                problem=problems[i],
-                cut=cut[i],
-                model=self.model_id,
-            )
-            for i in range(len(problems))
-        ]
+        outputs = self.run(texts, progress)
+        predictions = self.decide(outputs)
+        if not evidence:
+            return predictions
+        found = explain.evidence(
+            outputs.texts,
+            [self.taxonomy.index(p.primary_id) for p in predictions],
+            lambda variants: self.probabilities(self.run(variants)),
+        )
+        return [replace(p, evidence=e) for p, e in zip(predictions, found, strict=True)]
 
     def predict_proba(self, texts: Iterable[Any]) -> np.ndarray:
         """Calibrated probabilities, float32 of shape (n, n_classes).
@@ -116,13 +136,14 @@ class SuggestionClassifier:
         Raises:
             InputError: `texts` is one string instead of several.
         """
-        logits, problems, _ = self._run(texts, None)
-        return self._probabilities(logits, problems)
+        return self.probabilities(self.run(texts))
 
-    def _run(
-        self, texts: Iterable[Any], progress: Callable[[int], None] | None
-    ) -> tuple[np.ndarray, list[str], list[bool]]:
-        """Logits of shape (n, n_outputs), the problem of each text or "", and whether cut."""
+    def run(self, texts: Iterable[Any], progress: Callable[[int], None] | None = None) -> Outputs:
+        """Texts through encoder and n-grams, before any decision.
+
+        Raises:
+            InputError: `texts` is one string instead of several.
+        """
         if isinstance(texts, str | bytes):
             raise InputError("请传一个列表，例如 predict([text])，而不是单独一个字符串")
         strings, problems = [], []
@@ -131,14 +152,35 @@ class SuggestionClassifier:
             strings.append(text)
             problems.append(problem)
         encoded = self._texts.encode(strings)
-        for i, ids in enumerate(encoded.ids):
-            if not problems[i] and not readable(strings[i], ids, self.bundle.unk_id):
+        for i, (text, ids) in enumerate(zip(encoded.texts, encoded.ids, strict=True)):
+            if not problems[i] and not readable(text, ids, self.bundle.unk_id):
                 problems[i] = UNREADABLE
         logits = self._encoder.encode(encoded.ids, progress)
-        return logits, problems, encoded.cut
+        margins = self.ngrams.scores(encoded.texts)
+        logits = decision.blend(logits, margins, self.bundle.calibration.ngram_weight)
+        return Outputs(strings, logits, problems, encoded.cut)
 
-    def _probabilities(self, logits: np.ndarray, problems: list[str]) -> np.ndarray:
+    def probabilities(self, outputs: Outputs) -> np.ndarray:
+        """Calibrated probabilities of outputs, as :meth:`predict_proba` gives them."""
         k = len(self.taxonomy)
-        found = decision.lead_probabilities(logits, k, self.bundle.calibration.temperature)
-        found[[bool(p) for p in problems]] = 1.0 / k
+        found = decision.lead_probabilities(outputs.logits, k, self.bundle.calibration.temperature)
+        found[[bool(p) for p in outputs.problems]] = 1.0 / k
         return found
+
+    def decide(self, outputs: Outputs) -> list[Prediction]:
+        """Outputs → one :class:`Prediction` each, without evidence."""
+        probabilities = self.probabilities(outputs)
+        secondary = decision.secondary_probabilities(outputs.logits, self.taxonomy)
+        return [
+            decision.decide(
+                probabilities[i],
+                secondary[i],
+                taxonomy=self.taxonomy,
+                calibration=self.bundle.calibration,
+                threshold=self.threshold,
+                problem=problem,
+                cut=outputs.cut[i],
+                model=self.model_id,
+            )
+            for i, problem in enumerate(outputs.problems)
+        ]

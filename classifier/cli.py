@@ -151,11 +151,12 @@ def train(files: tuple[Path, ...], output: Path, **options: Any) -> None:
 )  # fmt: skip
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
 @click.option("--label", help="类别所在的列。")
-def evaluate(files: tuple[Path, ...], model: Path | None, output: Path, **columns: Any) -> None:
+@click.option("--peers", is_flag=True, help="和另外几种做法都比一比（要多几分钟）。")
+def evaluate(files: tuple[Path, ...], model: Path | None, output: Path, **options: Any) -> None:
     """在没有参加训练的标注上量一量模型，并和线性模型比较。"""
     with _extra("train"):
         from training.run import measure
-    measure(files, model, output, **columns, say=console.print)
+    measure(files, model, output, **options, say=console.print)
 
 
 @cli.command(options_metavar="[选项]")

@@ -41,6 +41,8 @@ class Prediction:
         office: responsible office (主办单位) of `primary`.
         cut: the text was longer than the model reads; only its beginning counted.
         model: id of the model.
+        evidence: the passages of the text that carried `primary`, strongest
+            first; empty unless asked for.
     """
 
     primary: str
@@ -53,10 +55,18 @@ class Prediction:
     office: str
     cut: bool
     model: str
+    evidence: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return asdict(self)
+
+
+def blend(logits: np.ndarray, margins: np.ndarray, weight: float) -> np.ndarray:
+    """Add the margins of the n-grams, shape (n, n_classes), to the encoder's lead logits."""
+    found = logits.copy()
+    found[:, : margins.shape[1]] += np.float32(weight) * margins
+    return found
 
 
 def lead_probabilities(logits: np.ndarray, n_classes: int, temperature: float) -> np.ndarray:

@@ -56,12 +56,12 @@ def to_text(value: Any) -> tuple[str, str]:
 
 
 def readable(text: str, ids: Sequence[int], unk_id: int) -> bool:
-    """Whether a text is Chinese with some content, going by its characters and tokens.
+    """Whether a normalised text is Chinese with some content, by its characters and tokens.
 
     The encoder was trained on nothing else; on other input its confidence
     means nothing, so such texts go to a person whatever it says.
     """
-    letters = [c for c in normalise(text) if c.isalpha()]
+    letters = [c for c in text if c.isalpha()]
     chinese = [c for c in letters if "\u3400" <= c <= "\u9fff"]
     kana = sum("\u3040" <= c <= "\u30ff" for c in letters)
     return (
@@ -113,13 +113,15 @@ def join_fields(title: str, body: str) -> str:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of the readable texts of one call.
+    """The texts of one call as the model reads them.
 
     Attributes:
+        texts: normalised.
         ids: one list of token ids a text, special tokens included, unpadded.
         cut: whether the text was longer than the model reads.
     """
 
+    texts: list[str]
     ids: list[list[int]]
     cut: list[bool]
 
@@ -137,8 +139,9 @@ class TextEncoder:
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Texts → :class:`Encoded`, same order and length."""
-        found = self._tokenizer.encode_batch([normalise(t) for t in texts])
-        return Encoded([e.ids for e in found], [bool(e.overflowing) for e in found])
+        normalised = [normalise(t) for t in texts]
+        found = self._tokenizer.encode_batch(normalised)
+        return Encoded(normalised, [e.ids for e in found], [bool(e.overflowing) for e in found])
 
 
 def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray]:

@@ -53,7 +53,7 @@ def test_clutter_of_file_managers_is_ignored(folder: Path) -> None:
     SuggestionClassifier.from_pretrained(folder)
 
 
-@pytest.mark.parametrize(("version", "advice"), [(2, "升级"), (0, "重新导出")])
+@pytest.mark.parametrize(("version", "advice"), [(3, "升级"), (1, "重新导出")])
 def test_another_version(folder: Path, version: int, advice: str) -> None:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["format"] = version

@@ -13,10 +13,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from classifier import SuggestionClassifier
 from classifier.bundle import shipped_model
+from classifier.encoder import OnnxEncoder
 from classifier.text import normalise
 from tests.conftest import ROOT, Run
-from training.calibrate import fit_temperature, risk_curve, upper_bound
+from training.calibrate import fit_blend, risk_curve, upper_bound
 from training.corpus import Item, near_duplicate_groups
+from training.train import predict_logits
 
 CORPUS = ROOT / "training" / "data" / "corpus.jsonl"
 
@@ -67,27 +69,24 @@ def test_transformers_reads_the_shipped_weights_and_agrees() -> None:
     rows = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
     texts = [r["text"] for r in rows if r["split"] != "train"]
     clf = SuggestionClassifier.from_pretrained()
-    tokenizer = AutoTokenizer.from_pretrained(shipped_model())
-    model = AutoModelForSequenceClassification.from_pretrained(
-        shipped_model(), dtype=torch.float32
-    ).eval()
+    model = AutoModelForSequenceClassification.from_pretrained(shipped_model(), dtype=torch.float32)
     assert [model.config.id2label[i] for i in range(13)] == clf.taxonomy.names
-    guess = []
-    with torch.inference_mode():
-        for text in texts:
-            batch = tokenizer(normalise(text), truncation=True, max_length=256, return_tensors="pt")
-            logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-            guess.append(int(logits[0, :13].argmax()))
-    same = clf.predict_proba(texts).argmax(1) == np.array(guess)
+    tokenizer = AutoTokenizer.from_pretrained(shipped_model())
+    logits = predict_logits(model, tokenizer, texts, clf.bundle.max_length)
+    encoder = OnnxEncoder(shipped_model() / "model.onnx", clf.bundle.pad_id)
+    ids = tokenizer([normalise(t) for t in texts], truncation=True, max_length=256)["input_ids"]
+    same = encoder.encode(ids)[:, :13].argmax(1) == logits[:, :13].argmax(1)
     assert same.mean() >= 0.99
 
 
-def test_temperature_is_found() -> None:
+def test_blend_and_temperature_are_found() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(4000, 5)) * 2
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     labels = np.array([rng.choice(5, p=row) for row in p])
-    assert fit_temperature(logits * 3, labels, 5) == pytest.approx(3, rel=0.1)
+    assert fit_blend(logits * 3, np.zeros_like(logits), labels, 5)[1] == pytest.approx(3, rel=0.1)
+    weight, temperature = fit_blend(logits, logits, labels, 5)
+    assert (1 + weight) / temperature == pytest.approx(1, rel=0.1)
 
 
 def test_bound_and_curve() -> None:

@@ -2,13 +2,16 @@
 
 Real messages are long letters with titles; what arrives at an office is also a
 title alone, speech without punctuation, a hotline note, a text with somebody's
-wrong guess of the office at its end. The label stays the same in all of them.
+wrong guess of the office at its end, a text full of typing errors. The label
+stays the same in all of them.
 """
 
 from __future__ import annotations
 
 import random
 import re
+
+from training.typos import misspell
 
 _SENTENCE_END = re.compile(r"(?<=[。！？!?；;\n])")
 _PUNCTUATION = re.compile(r"[，。！？、；：“”‘’（）()…—,.!?;:\"'《》\s]+")
@@ -31,6 +34,7 @@ _TAILS = (
 )
 _SHARES = {"title": 0.12, "body": 0.12, "opening": 0.10, "bare": 0.08, "hotline": 0.08}
 _TAIL_SHARE = 0.06
+_TYPO_SHARE, _MOST_TYPOS = 0.2, 0.08  # of the rows; of the characters of such a row
 
 
 def augment(title: str, text: str, offices: list[str], rng: random.Random) -> tuple[str, str]:
@@ -45,6 +49,9 @@ def augment(title: str, text: str, offices: list[str], rng: random.Random) -> tu
         # The office is drawn at random, so that its name carries no signal.
         office = rng.choice([*offices, "相关部门", "有关部门", "政府"])
         text = text.rstrip() + rng.choice(_TAILS).format(office)
+    if rng.random() < _TYPO_SHARE:
+        share = rng.uniform(0.01, _MOST_TYPOS)
+        title, text = misspell(title, share, rng), misspell(text, share, rng)
     return title, text
 
 

@@ -6,30 +6,39 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.stats import beta
 from sklearn.metrics import log_loss
 
-from classifier.decision import lead_probabilities
+from classifier.decision import blend, lead_probabilities
 
 CONFIDENCE = 0.95
 MAX_ERROR = 0.02
+_LOG_RANGE = (-3.0, 3.0)
 SECONDARY_PRECISION = (0.70, 0.60, 0.50)  # the first that can be reached
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray, n_classes: int) -> float:
-    """The temperature with the least negative log-likelihood (Guo et al. 2017).
+def fit_blend(
+    logits: np.ndarray, margins: np.ndarray, labels: np.ndarray, n_classes: int
+) -> tuple[float, float]:
+    """The weight of the n-grams and the temperature with the least negative log-likelihood.
+
+    Temperature scaling (Guo et al. 2017) of the sum of two classifiers.
 
     Args:
-        logits: shape (n, ≥ n_classes).
+        logits: of the encoder, shape (n, ≥ n_classes).
+        margins: of the n-grams, shape (n, n_classes).
         labels: class indices, shape (n,).
     """
 
-    def loss(log_t: float) -> float:
-        p = lead_probabilities(logits, n_classes, float(np.exp(log_t))).astype(np.float64)
+    def loss(z: np.ndarray) -> float:
+        weight, temperature = np.exp(np.clip(z, *_LOG_RANGE))
+        p = lead_probabilities(blend(logits, margins, weight), n_classes, temperature)
+        p = p.astype(np.float64)
         return float(log_loss(labels, p / p.sum(1, keepdims=True), labels=range(n_classes)))
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
+    found = np.exp(np.clip(minimize(loss, [0.0, 0.0], method="Nelder-Mead").x, *_LOG_RANGE))
+    return float(found[0]), float(found[1])
 
 
 def upper_bound(errors: int, n: int, confidence: float = CONFIDENCE) -> float:
@@ -77,6 +86,7 @@ def secondary_threshold(scores: np.ndarray, gold: np.ndarray) -> float:
 
 def calibrate(
     logits: np.ndarray,
+    margins: np.ndarray,
     secondary: np.ndarray,
     labels: np.ndarray,
     gold_secondary: Sequence[Sequence[int]],
@@ -86,14 +96,16 @@ def calibrate(
     """The content of ``calibration.json``.
 
     Args:
-        logits: shape (n, ≥ n_classes).
+        logits: of the encoder, shape (n, ≥ n_classes).
+        margins: of the n-grams, shape (n, n_classes).
         secondary: co-handling probabilities, shape (n, n_classes).
         labels: lead class indices, shape (n,).
         gold_secondary: co-handling class indices of each message.
         abstain: index of the class that always goes to a person, if any.
     """
-    temperature = fit_temperature(logits, labels, n_classes)
-    probabilities = lead_probabilities(logits, n_classes, temperature)
+    weight, temperature = fit_blend(logits, margins, labels, n_classes)
+    weight, temperature = round(weight, 4), round(temperature, 4)
+    probabilities = lead_probabilities(blend(logits, margins, weight), n_classes, temperature)
     guess = probabilities.argmax(1)
     through = guess != (-1 if abstain is None else abstain)
     curve = risk_curve(probabilities.max(1)[through], (guess == labels)[through], total=len(labels))
@@ -103,7 +115,8 @@ def calibrate(
     scores = secondary.copy()
     scores[np.arange(len(guess)), guess] = 0.0
     return {
-        "temperature": round(temperature, 4),
+        "ngram_weight": weight,
+        "temperature": temperature,
         "secondary_threshold": secondary_threshold(scores, gold),
         "max_error": MAX_ERROR,
         "confidence": CONFIDENCE,

@@ -9,16 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.metrics import confusion_matrix, f1_score
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from classifier import SuggestionClassifier
+from classifier import Prediction, SuggestionClassifier
+from classifier.decision import AUTO, UNSURE, blend
 from classifier.taxonomy import Taxonomy
+from classifier.text import normalise
 from training import plots
 from training.corpus import Item
-from training.peers import tfidf_svc
+from training.peers import all_peers, tfidf_svc
+from training.robustness import flips
+from training.train import predict_logits
 
 HELD_OUT = ("dev", "test")
 _ENOUGH = 20  # examples from which a class counts in the macro average
+_PROMISES = (0.05, 0.02)
+_RESAMPLES = 200
+_EXPLAINED = 200  # messages of a set whose evidence is checked
 
 
 @dataclass(frozen=True)
@@ -29,8 +38,7 @@ class Scored:
     items: Sequence[Item]
     gold: np.ndarray  # (n,) class indices
     probabilities: np.ndarray  # (n, n_classes)
-    auto: np.ndarray  # (n,) whether the lane is auto
-    secondary: list[set[str]]
+    predictions: list[Prediction]
 
     @property
     def guess(self) -> np.ndarray:
@@ -39,16 +47,13 @@ class Scored:
 
 def score(name: str, items: Sequence[Item], classifier: SuggestionClassifier) -> Scored:
     """Classify `items`."""
-    texts = [it.full_text for it in items]
-    predictions = classifier.predict(texts)
-    by_name = {c.name: c.id for c in classifier.taxonomy}
+    outputs = classifier.run([it.full_text for it in items])
     return Scored(
         name,
         items,
         np.array([classifier.taxonomy.index(it.primary) for it in items]),
-        classifier.predict_proba(texts),
-        np.array([p.lane == "auto" for p in predictions]),
-        [{by_name[s] for s in p.secondary} for p in predictions],
+        classifier.probabilities(outputs),
+        classifier.decide(outputs),
     )
 
 
@@ -68,13 +73,15 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 1
     return float(sum(gaps) / len(confidence))
 
 
-def figures(scored: Scored, taxonomy: Taxonomy, peer: np.ndarray | None) -> dict[str, Any]:
+def figures(scored: Scored, classifier: SuggestionClassifier) -> dict[str, Any]:
     """All figures of one set, as plain data."""
+    taxonomy = classifier.taxonomy
     gold, guess, p = scored.gold, scored.guess, scored.probabilities
     right = gold == guess
     top2 = np.argsort(-p, axis=1)[:, :2]
     allowed = [{it.primary, *it.secondary} for it in scored.items]
-    found: dict[str, Any] = {
+    auto = np.array([found.lane == AUTO for found in scored.predictions])
+    return {
         "n": len(gold),
         "accuracy": float(right.mean()),
         "macro_f1": macro_f1(gold, guess),
@@ -83,13 +90,14 @@ def figures(scored: Scored, taxonomy: Taxonomy, peer: np.ndarray | None) -> dict
         ),
         "top_two": float((top2 == gold[:, None]).any(1).mean()),
         "calibration_error": calibration_error(p.max(1), right),
-        "auto_share": float(scored.auto.mean()),
-        "auto_error": float(1 - right[scored.auto].mean()) if scored.auto.any() else 0.0,
-        "secondary": _secondary(scored),
+        "promises": {str(m): promise(scored, classifier, m) for m in _PROMISES},
+        "secondary": _secondary(scored, taxonomy),
         "by_class": {
             taxonomy.names[c]: {
                 "n": int((gold == c).sum()),
                 "f1": float(f1_score(gold == c, guess == c, zero_division=0)),
+                "auto_share": _mean(auto[guess == c]),
+                "auto_error": _mean(~right[auto & (guess == c)]),
             }
             for c in range(len(taxonomy))
         },
@@ -97,24 +105,60 @@ def figures(scored: Scored, taxonomy: Taxonomy, peer: np.ndarray | None) -> dict
         "by_indirect": _by(scored, right, lambda it: "不点名" if it.indirect else "点名"),
         "by_source": _by(scored, right, lambda it: it.source),
         "confusion": confusion_matrix(gold, guess, labels=range(len(taxonomy))).tolist(),
+        "flips": flips([it.full_text for it in scored.items], classifier),
+        "evidence_alone": evidence_alone(scored, classifier),
     }
-    if peer is not None:
-        found["peer_tfidf_svc"] = {
-            "accuracy": float((peer == gold).mean()),
-            "macro_f1": macro_f1(gold, peer),
-        }
-    return found
 
 
-def _secondary(scored: Scored) -> dict[str, float]:
-    hits = sum(
-        len(s & set(it.secondary)) for s, it in zip(scored.secondary, scored.items, strict=True)
-    )
-    said = sum(map(len, scored.secondary))
-    wanted = sum(len(it.secondary) for it in scored.items)
+def promise(
+    scored: Scored, classifier: SuggestionClassifier, max_error: float, seed: int = 0
+) -> dict[str, float]:
+    """Lane ``auto`` when at most `max_error` of it may be wrong.
+
+    Returns:
+        threshold, share of messages in the lane, share of these that is
+        wrong, and in how many of 200 bootstrap resamples the promise holds.
+    """
+    threshold = classifier.bundle.calibration.threshold(max_error)
+    sure = scored.probabilities.max(1) >= threshold
+    auto = sure & np.array([found.reason in ("", UNSURE) for found in scored.predictions])
+    wrong = scored.gold != scored.guess
+    rng = np.random.default_rng(seed)
+    kept = 0
+    for _ in range(_RESAMPLES):
+        drawn = rng.integers(0, len(auto), len(auto))
+        kept += bool(_mean(wrong[drawn][auto[drawn]]) <= max_error)
     return {
-        "precision": hits / said if said else float("nan"),
-        "recall": hits / wanted if wanted else float("nan"),
+        "threshold": threshold,
+        "share": float(auto.mean()),
+        "error": _mean(wrong[auto]),
+        "kept": kept / _RESAMPLES,
+    }
+
+
+def evidence_alone(scored: Scored, classifier: SuggestionClassifier) -> float:
+    """Share of messages whose evidence, read alone, gets the label of the whole."""
+    rng = np.random.default_rng(0)
+    chosen = rng.permutation(len(scored.items))[:_EXPLAINED]
+    texts = [scored.items[i].full_text for i in chosen]
+    whole = classifier.predict(texts, evidence=True)
+    alone = classifier.predict(["，".join(found.evidence) for found in whole])
+    return float(np.mean([a.primary == w.primary for a, w in zip(alone, whole, strict=True)]))
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _secondary(scored: Scored, taxonomy: Taxonomy) -> dict[str, float]:
+    ids = {c.name: c.id for c in taxonomy}
+    said = [{ids[s] for s in found.secondary} for found in scored.predictions]
+    wanted = [set(it.secondary) for it in scored.items]
+    hits = sum(len(s & w) for s, w in zip(said, wanted, strict=True))
+    n_said, n_wanted = sum(map(len, said)), sum(map(len, wanted))
+    return {
+        "precision": hits / n_said if n_said else float("nan"),
+        "recall": hits / n_wanted if n_wanted else float("nan"),
     }
 
 
@@ -133,11 +177,12 @@ def evaluate(
     output: Path,
     *,
     checkpoint: Path | None = None,
+    peers: bool = False,
 ) -> dict[str, Any]:
     """Measure `classifier` on the held-out items of each file, beside a linear peer.
 
     Rows whose split is ``dev`` or ``test`` are measured (all rows of a file
-    without splits); rows whose split is ``train`` or empty train the peer.
+    without splits); rows whose split is ``train`` train the peers.
     Writes ``evaluation.json`` and, for each file, a confusion matrix, a
     reliability diagram and a coverage–risk curve as PNG.
 
@@ -146,70 +191,78 @@ def evaluate(
         output: folder for JSON and PNG; made if missing.
         checkpoint: a folder with the same weights for ``transformers``; if
             given, the labels of both engines are compared.
+        peers: compare with all of ``training.peers``, not only the linear one.
     """
     taxonomy = classifier.taxonomy
     known = [it for items in files.values() for it in items if it.split == "train"]
     sets = {}
     for name, items in files.items():
         held = [it for it in items if it.split in HELD_OUT]
-        sets[name] = held or [it for it in items if not it.split]
-    peers: dict[str, np.ndarray] = {}
-    if len(known) >= 100:
-        unseen = [it.full_text for items in sets.values() for it in items]
-        labels = np.array([taxonomy.index(it.primary) for it in known])
-        said = tfidf_svc([it.full_text for it in known], labels, unseen)
-        at = 0
-        for name, items in sets.items():
-            peers[name] = said[at : at + len(items)]
-            at += len(items)
+        if measured := held or [it for it in items if not it.split]:
+            sets[name] = measured
     output.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {"model": classifier.model_id, "sets": {}}
     for name, items in sets.items():
-        if not items:
-            continue
         scored = score(name, items, classifier)
-        report["sets"][name] = figures(scored, taxonomy, peers.get(name))
+        report["sets"][name] = figures(scored, classifier)
         if checkpoint is not None:
-            report["sets"][name]["same_label_as_torch"] = _agreement(scored, checkpoint, classifier)
-        gold, p = scored.gold, scored.probabilities
-        with plots.chinese() as has_chinese:
-            names = taxonomy.names if has_chinese else taxonomy.ids
-            plots.confusion(gold, scored.guess, names, output / f"confusion-{name}.png")
-            plots.reliability(p.max(1), gold == scored.guess, output / f"reliability-{name}.png")
-            plots.coverage_risk(p.max(1), gold == scored.guess, output / f"coverage-{name}.png")
+            report["sets"][name]["torch"] = against_torch(scored, checkpoint, classifier)
+        _draw(scored, taxonomy, output)
+    if len(known) >= 100:
+        compare(known, sets, taxonomy, report, peers)
     (output / "evaluation.json").write_text(
         json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
     )
     return report
 
 
-def _agreement(scored: Scored, checkpoint: Path, classifier: SuggestionClassifier) -> float:
-    """Share of items with the same label from the fp32 checkpoint in torch."""
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+def compare(
+    known: Sequence[Item],
+    sets: dict[str, list[Item]],
+    taxonomy: Taxonomy,
+    report: dict[str, Any],
+    every: bool,
+) -> None:
+    """Train peers on `known` and add their figures on each set to `report`."""
+    chosen = all_peers(taxonomy) if every else {"字 TF-IDF + LinearSVC": tfidf_svc}
+    texts = [it.full_text for it in known]
+    labels = np.array([taxonomy.index(it.primary) for it in known])
+    unseen = [it.full_text for items in sets.values() for it in items]
+    for title, peer in chosen.items():
+        said, at = peer(texts, labels, unseen), 0
+        for name, items in sets.items():
+            gold = np.array([taxonomy.index(it.primary) for it in items])
+            guess = said[at : at + len(items)]
+            at += len(items)
+            report["sets"][name].setdefault("peers", {})[title] = {
+                "accuracy": float((guess == gold).mean()),
+                "macro_f1": macro_f1(gold, guess),
+            }
 
-    from classifier.text import normalise
 
-    tokenizer = AutoTokenizer.from_pretrained(str(checkpoint))
-    model = AutoModelForSequenceClassification.from_pretrained(
-        str(checkpoint), dtype=torch.float32
-    ).eval()
-    texts = [normalise(it.full_text) for it in scored.items]
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    same = 0
-    with torch.inference_mode():
-        for at in range(0, len(order), 16):
-            part = order[at : at + 16]
-            batch = tokenizer(
-                [texts[i] for i in part],
-                truncation=True,
-                max_length=classifier.bundle.max_length,
-                padding=True,
-                return_tensors="pt",
-            )
-            logits = model(
-                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
-            ).logits
-            guess = logits[:, : len(classifier.taxonomy)].argmax(1).numpy()
-            same += int((guess == scored.guess[part]).sum())
-    return same / len(texts)
+def _draw(scored: Scored, taxonomy: Taxonomy, output: Path) -> None:
+    confidence, right = scored.probabilities.max(1), scored.gold == scored.guess
+    with plots.chinese() as has_chinese:
+        names = taxonomy.names if has_chinese else taxonomy.ids
+        plots.confusion(scored.gold, scored.guess, names, output / f"confusion-{scored.name}.png")
+        plots.reliability(confidence, right, output / f"reliability-{scored.name}.png")
+        plots.coverage_risk(confidence, right, output / f"coverage-{scored.name}.png")
+
+
+def against_torch(
+    scored: Scored, checkpoint: Path, classifier: SuggestionClassifier
+) -> dict[str, float]:
+    """The encoder in fp32 with torch instead of 8-bit ONNX: same labels, and its macro-F1."""
+    logits = predict_logits(
+        AutoModelForSequenceClassification.from_pretrained(str(checkpoint), dtype=torch.float32),
+        AutoTokenizer.from_pretrained(str(checkpoint)),
+        [it.full_text for it in scored.items],
+        classifier.bundle.max_length,
+    )
+    margins = classifier.ngrams.scores([normalise(it.full_text) for it in scored.items])
+    weight = classifier.bundle.calibration.ngram_weight
+    guess = blend(logits, margins, weight)[:, : len(classifier.taxonomy)].argmax(1)
+    return {
+        "same_label": float((guess == scored.guess).mean()),
+        "macro_f1": macro_f1(scored.gold, guess),
+    }

@@ -86,28 +86,32 @@ def quantise(source: Path, target: Path) -> None:
 
 
 def _quantise_embedding(model: onnx.ModelProto) -> None:
-    """Store the largest embedding as int8 with one scale a row."""
+    """Store the largest embedding as int8 with one scale for every 32 weights of a row."""
     graph = model.graph
     weights = {w.name: w for w in graph.initializer}
     gathers = [n for n in graph.node if n.op_type == "Gather" and n.input[0] in weights]
     gather = max(gathers, key=lambda n: int(np.prod(weights[n.input[0]].dims)))
     weight = weights[gather.input[0]]
     values = numpy_helper.to_array(weight).astype(np.float32)
-    scale = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-8) / 127.0
-    rounded = np.round(values / scale).astype(np.int8)
+    rows, width = values.shape
+    blocks = values.reshape(rows, width // _BLOCK, _BLOCK)
+    scale = np.maximum(np.abs(blocks).max(axis=2, keepdims=True), 1e-8) / 127.0
+    rounded = np.round(blocks / scale).astype(np.int8)
     name, ids, out = weight.name, gather.input[1], gather.output[0]
     graph.initializer.remove(weight)
     graph.initializer.extend(
         [
             numpy_helper.from_array(rounded, f"{name}_q"),
             numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale"),
+            numpy_helper.from_array(np.array([0, 0, width], dtype=np.int64), f"{name}_shape"),
         ]
     )
     nodes = [
         helper.make_node("Gather", [f"{name}_q", ids], [f"{out}_q"]),
         helper.make_node("Cast", [f"{out}_q"], [f"{out}_f"], to=TensorProto.FLOAT),
         helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_s"]),
-        helper.make_node("Mul", [f"{out}_f", f"{out}_s"], [out]),
+        helper.make_node("Mul", [f"{out}_f", f"{out}_s"], [f"{out}_b"]),
+        helper.make_node("Reshape", [f"{out}_b", f"{name}_shape"], [out]),
     ]
     at = list(graph.node).index(gather)
     graph.node.remove(gather)

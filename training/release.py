@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from classifier import __version__, bundle, decision
 from classifier.encoder import OnnxEncoder
 from classifier.errors import InputError, ModelError
+from classifier.ngrams import NgramModel
 from classifier.taxonomy import Taxonomy
 from classifier.text import TextEncoder
 from training.calibrate import calibrate
@@ -34,6 +35,7 @@ def release(
     target: Path,
     taxonomy_file: Path,
     calibration_items: Sequence[Item],
+    ngrams: NgramModel,
     *,
     card: str = "",
     training: dict[str, Any] | None = None,
@@ -45,6 +47,7 @@ def release(
         checkpoint: a ``transformers`` sequence classifier whose first outputs
             are the categories of the taxonomy, in its order.
         calibration_items: labelled suggestions that training never saw.
+        ngrams: the second opinion, trained on the same suggestions as the checkpoint.
         card: text of the model card; by default a short one.
         training: what the manifest should record of the training run.
 
@@ -80,9 +83,15 @@ def release(
         shutil.copyfile(taxonomy_file, folder / "taxonomy.toml")
         to_onnx(model, scratch / "fp32.onnx")
         quantise(scratch / "fp32.onnx", folder / "model.onnx")
-        logits = _logits(folder, calibration_items, tokenizer.pad_token_id, max_length)
+        ngrams.save(folder / bundle.NGRAMS)
+        encoded = TextEncoder(folder / "tokenizer.json", max_length).encode(
+            [it.full_text for it in calibration_items]
+        )
+        encoder = OnnxEncoder(folder / "model.onnx", tokenizer.pad_token_id)
+        logits = encoder.encode(encoded.ids)
         figures = calibrate(
             logits,
+            ngrams.scores(encoded.texts),
             decision.secondary_probabilities(logits, taxonomy),
             np.array([taxonomy.index(it.primary) for it in calibration_items]),
             [[taxonomy.index(s) for s in it.secondary] for it in calibration_items],
@@ -104,13 +113,6 @@ def release(
         }
         bundle.write(folder, target, manifest, TRAINING_FILES)
     return target
-
-
-def _logits(folder: Path, items: Sequence[Item], pad_id: int, max_length: int) -> np.ndarray:
-    encoded = TextEncoder(folder / "tokenizer.json", max_length).encode(
-        [it.full_text for it in items]
-    )
-    return OnnxEncoder(folder / "model.onnx", pad_id).encode(encoded.ids)
 
 
 def _short_card(taxonomy: Taxonomy, figures: dict[str, Any]) -> str:

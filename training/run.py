@@ -9,13 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from classifier import SuggestionClassifier, __version__
-from classifier.bundle import sha256, shipped_model
+from classifier.bundle import NGRAMS, sha256, shipped_model
 from classifier.errors import InputError
+from classifier.ngrams import NgramModel
 from classifier.taxonomy import Taxonomy
 from training import base as base_encoder
 from training.corpus import Item, near_duplicate_groups, read_items, split_by_group
 from training.evaluate import evaluate
+from training.ngrams import train_ngrams
 from training.progress import quiet_libraries
 from training.release import release
 from training.train import Recipe, fine_tune
@@ -79,6 +83,11 @@ def run(
             output,
             taxonomy_file,
             calibration,
+            train_ngrams(
+                [it.full_text for it in known],
+                np.array([categories.index(it.primary) for it in known]),
+                len(categories),
+            ),
             training={
                 "figures": figures,
                 "data": {file.name: sha256(file) for file in files},
@@ -131,6 +140,7 @@ def measure(
     say: Say,
     text: str | None = None,
     label: str | None = None,
+    peers: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a model folder on labelled files and print the figures.
 
@@ -149,6 +159,7 @@ def measure(
         classifier,
         output,
         checkpoint=checkpoint if (checkpoint / "model.safetensors").is_file() else None,
+        peers=peers,
     )
     if not report["sets"]:
         raise InputError("没有可以用来评测的行：split 要是 dev 或 test，或者不写 split")
@@ -166,19 +177,25 @@ def lines(name: str, found: dict[str, Any]) -> list[str]:
         f"\n== {name}：{found['n']} 条，都没有参加训练",
         f"准确率 {found['accuracy']:.3f}   宏平均 F1 {found['macro_f1']:.3f}（至少 20 条的类）",
     ]
-    if peer := found.get("peer_tfidf_svc"):
-        out.append(
-            f"同样数据训练的线性模型（字 TF-IDF + LinearSVC）{peer['accuracy']:.3f}   "
-            f"{peer['macro_f1']:.3f}"
-        )
-    out += [
+    for title, peer in found.get("peers", {}).items():
+        out.append(f"    同样数据，{title}：{peer['accuracy']:.3f}   {peer['macro_f1']:.3f}")
+    out.append(
         f"主办或协办说中 {found['primary_or_secondary']:.3f}   "
-        f"前两名里有 {found['top_two']:.3f}   校准误差 {found['calibration_error']:.3f}",
-        f"自动通道 {found['auto_share']:.3f}，其中错 {found['auto_error']:.3f}   "
-        f"协办 查准 {found['secondary']['precision']:.2f} 查全 {found['secondary']['recall']:.2f}",
-    ]
-    if "same_label_as_torch" in found:
-        out.append(f"ONNX 和 torch（fp32）标签一致 {found['same_label_as_torch']:.4f}")
+        f"前两名里有 {found['top_two']:.3f}   校准误差 {found['calibration_error']:.3f}   "
+        f"协办 查准 {found['secondary']['precision']:.2f} 查全 {found['secondary']['recall']:.2f}"
+    )
+    for wish, lane in found["promises"].items():
+        out.append(
+            f"承诺错误率 {float(wish):.0%}：自动通道 {lane['share']:.3f}，"
+            f"其中错 {lane['error']:.3f}，200 次重抽里守住 {lane['kept']:.0%}"
+        )
+    out.append("改写后标签变了：" + "，".join(f"{k} {v:.3f}" for k, v in found["flips"].items()))
+    out.append(f"只读依据，标签不变 {found['evidence_alone']:.3f}")
+    if torch := found.get("torch"):
+        out.append(
+            f"ONNX（8 位权重）和 torch（fp32）标签一致 {torch['same_label']:.4f}，"
+            f"宏平均 F1 {found['macro_f1']:.4f} 比 {torch['macro_f1']:.4f}"
+        )
     for key, title in (("by_source", "来源"), ("by_register", "语体"), ("by_indirect", "说法")):
         if len(found[key]) > 1:
             parts = [f"{k} {v['accuracy']:.3f}（{v['n']}）" for k, v in found[key].items()]
@@ -199,6 +216,9 @@ def export_checkpoint(
 ) -> Path:
     """Write a model folder from a ``transformers`` checkpoint.
 
+    The second opinion on wording comes along if the checkpoint is a model
+    folder; else the encoder speaks alone.
+
     Raises:
         InputError: too few calibration rows.
         ModelError: the checkpoint cannot be loaded or does not fit the taxonomy.
@@ -211,11 +231,13 @@ def export_checkpoint(
         it for it in items if not it.split
     ]
     _parent(output)
+    ngrams = checkpoint / NGRAMS
     release(
         checkpoint,
         output,
         taxonomy_file,
         chosen,
+        NgramModel.load(ngrams) if ngrams.is_file() else NgramModel.silent(len(categories)),
         card=card.read_text(encoding="utf-8") if card else "",
         training={"data": {file.name: sha256(file) for file in files}},
     )

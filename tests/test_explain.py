@@ -1,0 +1,51 @@
+"""Evidence: passages of the text itself, and the ones the decision hangs on."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from classifier import SuggestionClassifier
+from classifier.explain import clauses, evidence
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "路灯坏了",
+        "路灯坏了，很黑。",
+        "我家住在三楼，楼下新开了一家烧烤店，油烟天天往屋里灌，孩子咳了一个月，请环保部门管管",
+        "今天去办事排了两个小时队也没有人叫号我就想问问能不能多开几个窗口啊老人站不住的呀",
+        "一，二，三，四，五，六，七，八，九，十，十一，十二，" * 5,
+        "。。。！！",
+    ],
+)
+def test_clauses_are_in_order_and_few(text: str) -> None:
+    spans = clauses(text)
+    assert len(spans) <= 8
+    assert all(a < b for a, b in spans)
+    assert all(x[1] <= y[0] for x, y in pairwise(spans))
+    assert set(text) - set("".join(text[a:b] for a, b in spans)) <= set("，。！")
+
+
+def test_the_clause_that_counts_is_found() -> None:
+    def probabilities(texts: list[str]) -> np.ndarray:
+        return np.array([[0.9, 0.1] if "医保" in t else [0.2, 0.8] for t in texts])
+
+    text = "我妈前天在县医院做了手术，回来医保怎么都报不了，窗口的人很客气"
+    assert evidence([text, ""], [0, 1], probabilities) == [("回来医保怎么都报不了",), ()]
+
+
+def test_of_the_shipped_model(clf: SuggestionClassifier) -> None:
+    texts = ["我每天接送孩子上学，三路公交车等了四十分钟不来，希望加密班次", "老年卡在哪儿办", ""]
+    found = clf.predict(texts, evidence=True)
+    plain = clf.predict(texts)
+    assert [p.primary for p in found] == [p.primary for p in plain]
+    assert any("公交车" in e for e in found[0].evidence)
+    assert found[1].evidence == ("老年卡在哪儿办",)
+    assert found[2].evidence == ()
+    assert all(e in t for p, t in zip(found, texts, strict=True) for e in p.evidence)
+    assert plain[0].evidence == ()
