@@ -88,8 +88,8 @@ class Embeddings:
 def embeddings_lr(embed: Embeddings) -> Peer:
     """The frozen base + logistic regression: SetFit's recipe without its contrastive step.
 
-    Fitted on at most 6,000 texts drawn at random: with more it hardly changes
-    and embedding them takes the longest of all.
+    Fitted on at most 6,000 texts drawn at random, since embedding takes the
+    longest of all.
     """
 
     def peer(texts: Sequence[str], labels: np.ndarray, unseen: Sequence[str]) -> np.ndarray:
