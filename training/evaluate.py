@@ -27,7 +27,7 @@ HELD_OUT = ("dev", "test")
 _ENOUGH = 20  # examples from which a class counts in the macro average
 _PROMISES = (0.05, 0.02)
 _RESAMPLES = 200
-_EXPLAINED = 200  # messages of a set whose evidence is checked
+_EXPLAINED = 150  # messages of a set whose evidence is checked
 
 
 @dataclass(frozen=True)

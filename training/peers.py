@@ -21,7 +21,7 @@ from training.base import build_base
 
 # Training texts, their class indices, unseen texts → class indices of these.
 Peer = Callable[[Sequence[str], np.ndarray, Sequence[str]], np.ndarray]
-_MOST_EMBEDDED = 6000
+_MOST_EMBEDDED = 4000
 _PREFIX = "query: "  # how the base was trained to embed (Wang et al. 2024, arXiv:2402.05672)
 
 
@@ -63,9 +63,17 @@ class Embeddings:
             self._tokenizer = AutoTokenizer.from_pretrained(str(folder))
             self._model = AutoModel.from_pretrained(str(folder), dtype=torch.float32).eval()
 
+        self._known: dict[tuple[str, ...], np.ndarray] = {}
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 of shape (n, hidden); the same texts are embedded once."""
+        key = tuple(texts)
+        if key not in self._known:
+            self._known[key] = self._embed(texts)
+        return self._known[key]
+
     @torch.inference_mode()
-    def __call__(self, texts: Sequence[str], max_length: int = 128) -> np.ndarray:
-        """float32 of shape (n, hidden)."""
+    def _embed(self, texts: Sequence[str], max_length: int = 128) -> np.ndarray:
         found = np.zeros((len(texts), self._model.config.hidden_size), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         for at in range(0, len(order), 32):
@@ -88,7 +96,7 @@ class Embeddings:
 def embeddings_lr(embed: Embeddings) -> Peer:
     """The frozen base + logistic regression: SetFit's recipe without its contrastive step.
 
-    Fitted on at most 6,000 texts drawn at random, since embedding takes the
+    Fitted on at most 4,000 texts drawn at random, since embedding takes the
     longest of all.
     """
 

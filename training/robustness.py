@@ -15,7 +15,7 @@ from training.typos import misspell
 _TRADITIONAL = OpenCC("s2t")
 _PUNCTUATION = re.compile(r"[，。！？、；：“”‘’（）…—,.!?;:\"'《》]+")
 _EMOJI = ("😡", "🙏", "😭", "👍", "🚗", "🏫", "🏥", "🌳")
-_MOST = 400  # messages of a set that are typed again
+_MOST = 250  # messages of a set that are typed again
 
 # Invented personal data, and the same message after masking.
 _PERSONAL = (
