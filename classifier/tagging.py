@@ -24,8 +24,7 @@ from classifier.errors import InputError
 from classifier.privacy import mask
 from classifier.tables import Source, open_table, open_target, text_columns, write_whole
 from classifier.tables.source import SUFFIXES, Cell
-from classifier.tables.target import Summary
-from classifier.tables.xlsx import MOST_ROWS
+from classifier.tables.target import MOST_ROWS, Summary, check_target
 from classifier.text import join_fields
 
 ADDED = ("类别", "协办", "置信度", "处理通道", "原因", "主办单位", "备选", "模型", "原判")
@@ -131,6 +130,7 @@ def tag_file(
     output = output or default_output(source)
     if output.resolve() == file.resolve():
         raise InputError(f"-o 不能是输入文件 {file} 自己，请换个名字")
+    check_target(output, source)
     columns = text_columns(source.header, text)
     names = (*ADDED[:5], EVIDENCE, *ADDED[5:]) if evidence else ADDED
     journal = _Journal(output, _fingerprint(source, classifier, columns, evidence))

@@ -20,6 +20,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _ACTIVE = re.compile(r"[=+\-@\t\r\x00-\x1f＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?%?")
 _BATCH = 4096
+MOST_ROWS = 1_048_576  # Excel's own limit
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,29 @@ def clean(text: str) -> str:
     return _CONTROL.sub("", _SURROGATES.sub("", text))
 
 
+def check_target(path: Path, source: Source) -> None:
+    """Whether `source` can be written as the kind of file that the suffix of `path` says.
+
+    Raises:
+        InputError: an unknown suffix, or more rows than Excel can hold.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"写不了 {path.name} 这种文件，-o 的文件名请用 {'、'.join(SUFFIXES)} 结尾")
+    if suffix == ".xlsx" and len(source.above) + 1 + source.total > MOST_ROWS:
+        raise InputError(
+            f"{source.path} 有 {source.total:,} 行，一张 Excel 表放不下，请用 -o 结果.csv"
+        )
+
+
 def open_target(path: Path, source: Source, added: Sequence[str]) -> Target:
     """Start a file of the kind that the suffix of `path` says.
 
     Raises:
-        InputError: an unknown suffix, or more rows than Excel can hold.
+        InputError: see :func:`check_target`.
         MissingExtra: Parquet without pyarrow.
     """
+    check_target(path, source)
     suffix = path.suffix.lower()
     if suffix == ".xlsx":
         from classifier.tables.xlsx import XlsxTarget
@@ -68,9 +85,7 @@ def open_target(path: Path, source: Source, added: Sequence[str]) -> Target:
         return CsvTarget(path, source, added)
     if suffix == ".jsonl":
         return JsonlTarget(path, source, added)
-    if suffix == ".parquet":
-        return ParquetTarget(path, source, added)
-    raise InputError(f"写不了 {path.name} 这种文件，-o 的文件名请用 {'、'.join(SUFFIXES)} 结尾")
+    return ParquetTarget(path, source, added)
 
 
 class CsvTarget:

@@ -14,12 +14,10 @@ import xlsxwriter
 from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.format import Format
 
-from classifier.errors import InputError
 from classifier.tables.source import Cell, Source
 from classifier.tables.target import Summary, clean
 
-MOST_ROWS = 1_048_576  # Excel's own limits
-_MOST_CHARACTERS = 32_767
+_MOST_CHARACTERS = 32_767  # Excel's own limit of a cell
 _EXACT = 2**53  # integers beyond it lose digits in Excel
 _DATES = ((datetime, "yyyy-mm-dd hh:mm:ss"), (date, "yyyy-mm-dd"), (time, "hh:mm:ss"))
 _SAMPLE = 200  # rows whose widths are looked at
@@ -34,10 +32,6 @@ class XlsxTarget:
     """Header frozen, filters on, classes to choose from, rows for review in yellow."""
 
     def __init__(self, path: Path, source: Source, added: Sequence[str]) -> None:
-        if source.first_row + source.total > MOST_ROWS:
-            raise InputError(
-                f"{source.path} 有 {source.total:,} 行，一张 Excel 表放不下，请用 -o 结果.csv"
-            )
         self._book = xlsxwriter.Workbook(str(path), {"constant_memory": True})
         self._book.set_properties({"created": _CREATED})
         name = source.sheet if source.sheet not in ("", _SUMMARY) else _SHEET
