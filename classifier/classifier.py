@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from classifier import decision, explain
+from classifier import decision, explain, frames
 from classifier.bundle import NGRAMS, Bundle, shipped_model
 from classifier.decision import Prediction
 from classifier.encoder import Encoder, OnnxEncoder
@@ -44,11 +44,16 @@ class SuggestionClassifier:
     """
 
     def __init__(
-        self, bundle: Bundle, encoder: Encoder, taxonomy: Taxonomy, threshold: float
+        self,
+        bundle: Bundle,
+        encoder: Encoder,
+        taxonomy: Taxonomy,
+        max_error: float | None = None,
     ) -> None:
         self.bundle = bundle
         self.taxonomy = taxonomy
-        self.threshold = threshold
+        self.max_error = bundle.calibration.max_error if max_error is None else max_error
+        self.threshold = bundle.calibration.threshold(self.max_error)
         self._texts = TextEncoder(bundle.path / "tokenizer.json", bundle.max_length)
         self._encoder = encoder
         self.ngrams = NgramModel.load(bundle.path / NGRAMS)
@@ -88,7 +93,7 @@ class SuggestionClassifier:
         if max_error is not None and not 0 < max_error < 1:
             raise InputError("允许的错误率要在 0 和 1 之间，例如 0.02 表示 2%")
         encoder = OnnxEncoder(bundle.path / "model.onnx", bundle.pad_id, threads)
-        return cls(bundle, encoder, categories, bundle.calibration.threshold(max_error))
+        return cls(bundle, encoder, categories, max_error)
 
     @property
     def model_id(self) -> str:
@@ -137,6 +142,17 @@ class SuggestionClassifier:
             InputError: `texts` is one string instead of several.
         """
         return self.probabilities(self.run(texts))
+
+    def tag_frame(self, frame: Any, text: str | None = None) -> Any:
+        """A copy of a pandas or polars frame with class, lane and so on as new columns.
+
+        Args:
+            text: the column of the text, or ``标题,内容``; by default recognised by name.
+
+        Raises:
+            InputError: no such column, or not a frame.
+        """
+        return frames.tag_frame(self, frame, text)
 
     def run(self, texts: Iterable[Any], progress: Callable[[int], None] | None = None) -> Outputs:
         """Texts through encoder and n-grams, before any decision.

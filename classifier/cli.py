@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table as Grid
+from rich.text import Text
 
-from classifier import SuggestionClassifier, __version__
-from classifier.decision import AUTO, REVIEW, Prediction
-from classifier.errors import MissingExtra, WeileiError
+from classifier import SuggestionClassifier, Taxonomy, __version__
+from classifier.bundle import shipped_model
+from classifier.corrections import collect
+from classifier.decision import AUTO, REVIEW
+from classifier.errors import InputError, MissingExtra, WeileiError
 from classifier.locale import chinese_click
-from classifier.tables import read_table, text_columns, write_tagged
-from classifier.text import join_fields
+from classifier.privacy import find
+from classifier.tables import Source
+from classifier.tagging import LANES, TAGGED, Report, expand, tag_file
 
-_SHOWN = 100  # rows of the table in the terminal
-_ADDED = ("类别", "协办", "置信度", "处理通道", "原因", "主办单位", "备选", "模型")
-_LANES = {AUTO: "自动", REVIEW: "人工"}
 _FILE = click.Path(path_type=Path)
 # What citizens write may hold brackets and colons; they are text, not markup.
 console = Console(highlight=False, markup=False, emoji=False)
@@ -38,12 +48,17 @@ def cli() -> None:
 
 
 @cli.command(options_metavar="[选项]")
-@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="文件…")
-@click.option("-o", "--output", type=_FILE, help="输出的 .xlsx（只有一个输入文件时可用）。")
+@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="文件或文件夹…")
+@click.option("-o", "--output", type=_FILE, help="写成哪个文件；有几个输入时写进哪个文件夹。")
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
 @click.option("--model", type=_FILE, help="模型文件夹；不写就用随软件带的模型。")
 @click.option("--taxonomy", type=_FILE, help="改过主办单位的分类表 taxonomy.toml。")
 @click.option("--max-error", type=float, help="自动通道承诺的错误率，例如 0.02 表示 2%。")
+@click.option("--evidence", is_flag=True, help="再加一列“依据”：是哪几句话定的类（慢几倍）。")
+@click.option("--mask", is_flag=True, help="隐去手机号、身份证、银行卡、车牌、护照、邮箱。")
+@click.option("--mask-also", default="", help="连不太确定的也隐去：names 姓名，addresses 门牌。")
+@click.option("--resume", is_flag=True, help="接着上次被中断的做。")
+@click.option("-q", "--quiet", is_flag=True, help="只在出错时说话。")
 def tag(
     files: tuple[Path, ...],
     output: Path | None,
@@ -51,76 +66,101 @@ def tag(
     model: Path | None,
     taxonomy: Path | None,
     max_error: float | None,
+    evidence: bool,
+    mask: bool,
+    mask_also: str,
+    resume: bool,
+    quiet: bool,
 ) -> None:
-    """给 Excel 或 CSV 里的建议打上类别，结果写在旁边的“…-打标.xlsx”。"""
-    if output and len(files) > 1:
-        raise click.UsageError("-o 只能和一个输入文件一起用")
+    """给表格里的建议打上类别，结果写在旁边的“…-打标.xlsx”。
+
+    能读 .xlsx .xls .csv .tsv .jsonl .parquet，也能给一个文件夹。
+    """
+    also = [word.strip() for word in mask_also.replace("，", ",").split(",") if word.strip()]
+    find("", also)  # an unknown word should not wait for the end of the first file
+    inputs = expand(files)
+    into = output if output and (output.is_dir() or len(inputs) > 1) else None
+    if into and not into.is_dir():
+        raise InputError(f"有几个输入时 -o 要是一个已有的文件夹，没有 {into}")
     classifier = SuggestionClassifier.from_pretrained(model, taxonomy=taxonomy, max_error=max_error)
-    for file in files:
-        _tag_one(file, output or file.with_name(f"{file.stem}-打标.xlsx"), text, classifier)
+    failed: WeileiError | None = None
+    for file in inputs:
+        with _progress(quiet) as bar:
+            task = bar.add_task(f"打标 {file.name}", total=None)
+            try:
+                report = tag_file(
+                    file,
+                    classifier,
+                    output=into / f"{file.stem}{TAGGED}.xlsx" if into else output,
+                    text=text,
+                    masked=also if mask or also else None,
+                    evidence=evidence,
+                    resume=resume,
+                    started=partial(_begin, bar, task),
+                    progress=partial(bar.advance, task),
+                )
+            except WeileiError as error:
+                if len(inputs) == 1:
+                    raise
+                failed = error
+                click.echo(f"出错了：{error}", err=True)
+                continue
+        if not quiet:
+            _show(report)
+    if failed:
+        raise InputError("有的文件没有打成，原因见上面；其余的都写好了")
 
 
-def _tag_one(file: Path, output: Path, text: str | None, classifier: SuggestionClassifier) -> None:
-    table = read_table(file)
-    names = text_columns(table.header, text)
-    columns = [table.header.index(name) for name in names]
-    texts = [_text(row, columns) for row in table.rows]
-    console.print(f"{file}：{len(texts)} 行，正文取自“{'＋'.join(names)}”列，{table.note}")
-    with _progress() as bar:
-        task = bar.add_task("打标", total=len(texts))
-        predictions = classifier.predict(texts, progress=lambda n: bar.advance(task, n))
-    write_tagged(
-        table,
-        _ADDED,
-        [_cells(p) for p in predictions],
-        [p.lane != AUTO for p in predictions],
-        output,
+def _begin(bar: Progress, task: TaskID, source: Source, done: int) -> None:
+    bar.update(task, total=source.total, completed=done)
+
+
+def _show(report: Report) -> None:
+    console.print(
+        f"{report.file}：{report.total} 行，正文取自“{'＋'.join(report.columns)}”列，{report.note}"
     )
-    _show(texts, predictions)
-    lanes = Counter(p.lane for p in predictions)
-    console.print(f"自动 {lanes[AUTO]} 条，人工 {lanes[REVIEW]} 条（底色标黄）。已写入 {output}")
-
-
-def _text(row: list[Any], columns: list[int]) -> Any:
-    """The cell, or title and body joined; other kinds of cells are left for the classifier."""
-    if len(columns) == 1:
-        value = row[columns[0]]
-        return str(value) if isinstance(value, int | float) else value
-    return join_fields(*("" if row[c] is None else str(row[c]) for c in columns))
-
-
-def _cells(p: Prediction) -> list[Any]:
-    return [
-        p.primary,
-        "、".join(p.secondary),
-        p.probability,
-        _LANES[p.lane],
-        p.reason + ("（超长，只读了开头）" if p.cut else ""),
-        p.office,
-        "、".join(a.name for a in p.alternatives),
-        p.model,
-    ]
-
-
-def _show(texts: list[Any], predictions: list[Prediction]) -> None:
     grid = Grid("行", "类别", "置信度", "通道", box=None, header_style="bold", expand=True)
     grid.add_column("建议", no_wrap=True, overflow="ellipsis", ratio=1)
-    for i, (text, p) in enumerate(zip(texts[:_SHOWN], predictions, strict=False), 1):
-        short = " ".join(str(text or "").split())[:200]
-        style = "" if p.lane == AUTO else "yellow"
-        grid.add_row(str(i), p.primary, f"{p.probability:.2f}", _LANES[p.lane], short, style=style)
+    for i, (text, added) in enumerate(report.sample, 1):
+        style = "" if added[3] == LANES[AUTO] else "yellow"
+        short = " ".join(text.split())[:200]
+        grid.add_row(str(i), added[0], f"{added[2]:.2f}", added[3], short, style=style)
     console.print(grid)
-    if len(texts) > _SHOWN:
-        console.print(f"……共 {len(texts)} 行，这里只显示前 {_SHOWN} 行")
-    counts = Counter(p.primary for p in predictions)
-    console.print("合计：" + "，".join(f"{name} {n}" for name, n in counts.most_common()))
+    if report.total > len(report.sample):
+        console.print(f"……共 {report.total} 行，这里只显示前 {len(report.sample)} 行")
+    for what, rows in report.problems.items():
+        more = "等" if report.problem_counts[what] > len(rows) else ""
+        numbers = "、".join(map(str, rows))
+        console.print(f"第 {numbers} 行{more}共 {report.problem_counts[what]} 行：{what}")
+    console.print("合计：" + "，".join(f"{name} {n}" for name, n in report.classes.most_common()))
+    auto, review = report.lanes[LANES[AUTO]], report.lanes[LANES[REVIEW]]
+    console.print(f"自动 {auto} 条，人工 {review} 条（底色标黄）。已写入 {report.output}")
 
 
-def _progress() -> Progress:
+@cli.command(options_metavar="[选项]")
+@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="打标过的文件…")
+@click.option("-o", "--output", required=True, type=_FILE, help="写成哪个 .jsonl。")
+@click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
+def corrections(files: tuple[Path, ...], output: Path, text: str | None) -> None:
+    """把打标结果里人改正过的类别收成训练数据。"""
+    taxonomy = Taxonomy.load(shipped_model() / "taxonomy.toml")
+    n, seen = collect(files, taxonomy, output, text=text)
+    console.print(f"看了 {seen} 行，改正过的 {n} 行，已写入 {output}，可以用 weilei train 训练")
+
+
+def _progress(quiet: bool) -> Progress:
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(),
+        TextColumn("还要"), TimeRemainingColumn(),
+        console=Console(stderr=True), transient=True, disable=quiet,
     )  # fmt: skip
+
+
+class _Rate(ProgressColumn):
+    """Rows a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f} 条/秒" if task.speed else "")
 
 
 @cli.command(options_metavar="[选项]")
@@ -215,7 +255,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("已中断，没有写任何文件。", err=True)
+        click.echo("已中断，结果还没有写出；打标可以加 --resume 接着做。", err=True)
         sys.exit(130)
     except WeileiError as error:
         click.echo(f"出错了：{error}", err=True)

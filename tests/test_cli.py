@@ -42,6 +42,7 @@ def test_tag_xlsx(weilei: Run, xlsx: Path) -> None:
         "主办单位",
         "备选",
         "模型",
+        "原判",
     ]
     for r in range(1, before.max_row + 1):
         kept = [sheet.cell(r, c).value for c in range(1, width + 1)]
@@ -144,7 +145,7 @@ def test_labels_outside_the_taxonomy_name_rows_and_nearest(weilei: Run, tmp_path
 def test_help_is_chinese_and_lists_every_command(weilei: Run) -> None:
     text = weilei("--help").stdout
     assert text.startswith("用法")
-    for command in ("tag", "train", "evaluate", "export", "info"):
+    for command in ("tag", "train", "evaluate", "export", "info", "corrections"):
         assert f"  {command}" in text
         page = weilei(command, "--help").stdout
         assert "用法" in page

@@ -1,23 +1,31 @@
-"""Real xlsx and CSV files, good and bad, through the readers and writers."""
+"""Real tables of every kind, good and bad, through the readers and writers."""
 
 from __future__ import annotations
 
 import csv
 import io
-from datetime import date
+import json
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openpyxl import Workbook, load_workbook
 
 from classifier import InputError
-from classifier.tables import Table, read_table, text_columns, write_tagged, write_whole
+from classifier.tables import open_table, open_target, text_columns, write_whole
+from classifier.tables.target import Summary, harmless
 
 ROWS = [
     ["编号", "标题", "内容"],
     [1, "路灯", "巷子里的路灯不亮，晚上回家看不见"],
     [2, "垃圾", "垃圾没人收"],
 ]
+SUMMARY = Summary([("微城管", "市城管局", 1, 1), ("其他", "人工", 0, 0)], ["承诺 2%"])
+
+
+def values(path: Path) -> list[list[Any]]:
+    return [[cell.value for cell in row] for row in open_table(path).rows()]
 
 
 @pytest.fixture
@@ -25,7 +33,6 @@ def xlsx(tmp_path: Path) -> Path:
     workbook = Workbook()
     for row in ROWS:
         workbook.active.append(row)
-    workbook.active["A1"].comment = None
     workbook.create_sheet("说明").append(["不要读我"])
     workbook.save(tmp_path / "建议.xlsx")
     return tmp_path / "建议.xlsx"
@@ -38,10 +45,10 @@ def csv_bytes(encoding: str, delimiter: str = ",") -> bytes:
 
 
 def test_xlsx(xlsx: Path) -> None:
-    table = read_table(xlsx)
-    assert table.header == ROWS[0]
-    assert table.rows == ROWS[1:]
-    assert table.first_row == 2
+    table = open_table(xlsx)
+    assert (table.header, table.first_row, table.total, table.kind) == (ROWS[0], 2, 2, "xlsx")
+    assert values(xlsx) == ROWS[1:]
+    assert "说明" in table.note
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk", "gb18030", "utf-16"])
@@ -49,15 +56,45 @@ def test_xlsx(xlsx: Path) -> None:
 def test_csv_in_every_encoding(tmp_path: Path, encoding: str, delimiter: str) -> None:
     path = tmp_path / "建议.csv"
     path.write_bytes(csv_bytes(encoding, delimiter))
-    table = read_table(path)
-    assert table.header == ROWS[0]
-    assert table.rows[0] == ["1", "路灯", "巷子里的路灯不亮，晚上回家看不见"]
+    table = open_table(path)
+    assert (table.header, table.total) == (ROWS[0], 2)
+    assert values(path)[0] == ["1", "路灯", "巷子里的路灯不亮，晚上回家看不见"]
+    assert {"gbk": "GB18030", "utf-16": "UTF-16", "gb18030": "GB18030"}.get(
+        encoding, "UTF-8"
+    ) in table.note
+
+
+def test_xls(tmp_path: Path) -> None:
+    xlwt = pytest.importorskip("xlwt")
+    workbook = xlwt.Workbook()
+    sheet = workbook.add_sheet("来信")
+    for r, row in enumerate(ROWS):
+        for c, value in enumerate(row):
+            sheet.write(r, c, value)
+    workbook.save(str(tmp_path / "旧.xls"))
+    assert values(tmp_path / "旧.xls") == ROWS[1:]
+
+
+def test_jsonl_and_parquet(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = [{"编号": 1, "内容": "路灯不亮", "标签": ["a"]}, {"内容": "垃圾没人收", "附": True}]
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "a.jsonl").write_text(lines + "\n\n", encoding="utf-8")
+    assert open_table(tmp_path / "a.jsonl").header == ["编号", "内容", "标签", "附"]
+    assert values(tmp_path / "a.jsonl") == [
+        [1, "路灯不亮", ["a"], None], [None, "垃圾没人收", None, True],
+    ]  # fmt: skip
+    table = pyarrow.table({"编号": [1, 2], "内容": ["路灯不亮", None]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    assert values(tmp_path / "a.parquet") == [[1, "路灯不亮"], [2, None]]
 
 
 def test_csv_that_is_an_xlsx(xlsx: Path) -> None:
     renamed = xlsx.with_suffix(".csv")
     xlsx.rename(renamed)
-    assert read_table(renamed).rows == ROWS[1:]
+    assert values(renamed) == ROWS[1:]
 
 
 def test_empty_rows_keep_their_place(tmp_path: Path) -> None:
@@ -65,9 +102,35 @@ def test_empty_rows_keep_their_place(tmp_path: Path) -> None:
     for row in [[], ["内容"], ["路灯不亮"], [], ["垃圾没人收"]]:
         workbook.active.append(row)
     workbook.save(tmp_path / "a.xlsx")
-    table = read_table(tmp_path / "a.xlsx")
-    assert table.first_row == 3
-    assert table.rows == [["路灯不亮"], [None], ["垃圾没人收"]]
+    table = open_table(tmp_path / "a.xlsx")
+    assert (table.first_row, table.total) == (3, 3)
+    assert values(tmp_path / "a.xlsx") == [["路灯不亮"], [None], ["垃圾没人收"]]
+
+
+def test_rows_of_different_length(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("内容\n路灯不亮,x,y\n\n垃圾\n", encoding="utf-8")
+    table = open_table(tmp_path / "a.csv")
+    assert table.header == ["内容", "列2", "列3"]
+    assert values(tmp_path / "a.csv")[0] == ["路灯不亮", "x", "y"]
+    assert len(values(tmp_path / "a.csv")) == table.total == 3
+
+
+def test_hidden_sheets_and_odd_cells(tmp_path: Path) -> None:
+    workbook = Workbook()
+    workbook.active.append(["内容"])
+    workbook.active.append(["藏起来的"])
+    workbook.active.sheet_state = "hidden"
+    sheet = workbook.create_sheet("来信")
+    sheet.append(["内容", *(f"列{i}" for i in range(200))])
+    sheet.append(["路灯不亮", date(2026, 1, 2), True, "=1+1"])
+    sheet.merge_cells("A2:A3")
+    sheet.protection.enable()
+    workbook.save(tmp_path / "a.xlsx")
+    table = open_table(tmp_path / "a.xlsx")
+    assert (table.sheet, len(table.header)) == ("来信", 201)
+    first, second = values(tmp_path / "a.xlsx")
+    assert first[:4] == ["路灯不亮", datetime(2026, 1, 2), True, "=1+1"]
+    assert second[0] is None
 
 
 @pytest.mark.parametrize(
@@ -75,24 +138,29 @@ def test_empty_rows_keep_their_place(tmp_path: Path) -> None:
     [
         ("a.xlsx", b"", "空文件"),
         ("a.csv", b"", "空文件"),
-        ("a.csv", b"\r\n\r\n", "空文件"),
+        ("a.csv", b"\r\n\r\n", "空的"),
         ("a.xlsx", b"not a zip at all", "已损坏"),
         ("a.xlsx", b"PK\x03\x04 broken zip", "已损坏"),
         ("a.xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "密码"),
         ("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "另存为 .xlsx"),
         ("a.csv", b"\xff\x81\x00\xfe\xff", "编码"),
         ("a.docx", b"plain", "不认识"),
+        ("a.jsonl", b'{"a": 1}\n{broken', "第 2 行"),
+        ("a.jsonl", b"[1]", "JSON 对象"),
+        ("a.jsonl", b"\n\n", "空文件"),
+        ("a.parquet", b"PAR1 broken", "已损坏"),
+        ("a.parquet", b"nothing", "已损坏"),
     ],
 )
 def test_bad_files_get_advice(tmp_path: Path, name: str, content: bytes, advice: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=advice):
-        read_table(tmp_path / name)
+        open_table(tmp_path / name)
 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="找不到文件"):
-        read_table(tmp_path / "没有.xlsx")
+        open_table(tmp_path / "没有.xlsx")
 
 
 def test_text_columns() -> None:
@@ -106,30 +174,89 @@ def test_text_columns() -> None:
         text_columns(["甲", "乙"], None)
 
 
-def test_tagged_workbook_keeps_everything(xlsx: Path, tmp_path: Path) -> None:
-    workbook = load_workbook(xlsx)
-    workbook.active["A2"].number_format = "000"
-    workbook.active["D1"] = "日期"
-    workbook.active["D2"] = date(2026, 11, 2)
-    workbook.active["D3"] = "=1+1"
-    workbook.save(xlsx)
-    output = tmp_path / "out.xlsx"
-    write_tagged(read_table(xlsx), ["类别"], [["微城管"], ["微城管"]], [False, True], output)
-    sheet = load_workbook(output).worksheets[0]
-    assert sheet["A2"].number_format == "000"
-    assert sheet["D2"].value.date() == date(2026, 11, 2)
-    assert sheet["D3"].value == "=1+1"
-    assert [c.value for c in sheet["E"]] == ["类别", "微城管", "微城管"]
-    assert sheet["E3"].fill.fgColor.rgb != sheet["E2"].fill.fgColor.rgb
-    assert load_workbook(output).sheetnames == ["Sheet", "说明"]
+def tagged(source: Path, output: Path) -> Path:
+    table = open_table(source)
+    target = open_target(output, table, ["类别", "置信度"])
+    for i, row in enumerate(table.rows()):
+        target.write(row, ["微城管", 0.5], i % 2 == 1)
+    target.close(SUMMARY)
+    return output
 
 
-def test_text_that_looks_like_a_formula_stays_text(tmp_path: Path) -> None:
-    table = Table(tmp_path / "a.csv", ["内容"], [["=HYPERLINK(1)"], ["a\x00b\ud800"]], 2)
-    write_tagged(table, ["类别"], [["其他"], ["其他"]], [True, True], tmp_path / "o.xlsx")
-    sheet = load_workbook(tmp_path / "o.xlsx").active
-    assert (sheet["A2"].value, sheet["A2"].data_type) == ("=HYPERLINK(1)", "s")
-    assert sheet["A3"].value == "ab"
+def test_workbook_keeps_every_cell_and_its_type(tmp_path: Path) -> None:
+    workbook = Workbook()
+    sheet = workbook.active
+    sheet.title = "来信"
+    sheet.append(["二〇二六年来信汇总"])
+    sheet.append(["内容", "日期", "编号", "是否", "金额"])
+    sheet.append(["路灯不亮", date(2026, 11, 2), 7, True, 1.5])
+    sheet.append(["=HYPERLINK(1)", None, "007", False, 1.5e300])
+    sheet["C3"].number_format = "000"
+    sheet.delete_rows(1)
+    workbook.save(tmp_path / "a.xlsx")
+    found = load_workbook(tagged(tmp_path / "a.xlsx", tmp_path / "b.xlsx"))
+    sheet = found["来信"]
+    assert [c.value for c in sheet[1]] == ["内容", "日期", "编号", "是否", "金额", "类别", "置信度"]
+    assert [c.value for c in sheet[2]] == [
+        "路灯不亮", datetime(2026, 11, 2), 7, True, 1.5, "微城管", 0.5,
+    ]  # fmt: skip
+    assert sheet["C2"].number_format == "000"
+    assert sheet["B2"].is_date
+    assert [c.value for c in sheet[3]][:5] == ["=HYPERLINK(1)", None, "007", False, 1.5e300]
+    assert sheet["A3"].data_type == "s"
+    assert sheet["F3"].fill.fgColor.rgb != sheet["F2"].fill.fgColor.rgb
+    assert sheet.freeze_panes == "A2"
+    assert sheet.auto_filter.ref == "A1:G3"
+    (choice,) = sheet.data_validations.dataValidation
+    assert (str(choice.sqref), choice.formula1) == ("F2:F3", "汇总!$A$4:$A$5")
+    assert [c.value for c in found["汇总"]["A"]][3:5] == ["微城管", "其他"]
+    assert len(found["汇总"]._charts) == 1
+
+
+def test_rows_above_the_header_stay(tmp_path: Path) -> None:
+    workbook = Workbook()
+    for row in [[], [], ["内容"], ["路灯不亮"]]:
+        workbook.active.append(row)
+    workbook.save(tmp_path / "a.xlsx")
+    sheet = load_workbook(tagged(tmp_path / "a.xlsx", tmp_path / "b.xlsx")).worksheets[0]
+    assert (sheet["A3"].value, sheet["A4"].value, sheet["B4"].value) == (
+        "内容", "路灯不亮", "微城管",
+    )  # fmt: skip
+
+
+def test_text_that_no_file_can_hold(tmp_path: Path) -> None:
+    text = "a\x00b\ud83d" + "长" * 40_000
+    (tmp_path / "a.jsonl").write_text(json.dumps({"内容": text}) + "\n", encoding="utf-8")
+    sheet = load_workbook(tagged(tmp_path / "a.jsonl", tmp_path / "b.xlsx")).worksheets[0]
+    assert sheet["A2"].value == "ab" + "长" * 32_765
+    tagged(tmp_path / "a.jsonl", tmp_path / "b.csv")
+    tagged(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    tagged(tmp_path / "a.jsonl", tmp_path / "b.parquet")
+    assert values(tmp_path / "b.csv")[0][0] == "ab" + "长" * 40_000
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".csv", ".jsonl", ".parquet"])
+def test_same_bytes_every_time(xlsx: Path, tmp_path: Path, suffix: str) -> None:
+    one, two = tmp_path / f"1{suffix}", tmp_path / f"2{suffix}"
+    assert tagged(xlsx, one).read_bytes() == tagged(xlsx, two).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("=1+1", "'=1+1"), ("@SUM(A1)", "'@SUM(A1)"), ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+        ("-路灯", "'-路灯"), ("\t=1", "'\t=1"), ("-5", "-5"), ("+86", "+86"),
+        ("-1,234.5%", "-1,234.5%"),
+        ("路灯=坏", "路灯=坏"), (3, 3), (None, None),
+    ],
+)  # fmt: skip
+def test_csv_cells_are_harmless(value: Any, written: Any) -> None:
+    assert harmless(value) == written
+
+
+def test_unknown_output_kind(xlsx: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\.xlsx、\.csv"):
+        open_target(tmp_path / "a.doc", open_table(xlsx), [])
 
 
 def test_output_appears_whole_or_not_at_all(tmp_path: Path) -> None:

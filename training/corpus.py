@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 from datasketch import MinHash, MinHashLSH
 
 from classifier.errors import InputError
-from classifier.tables import find_column, read_table, text_columns
+from classifier.tables import find_column, open_table, text_columns
+from classifier.tables.source import read_json_lines
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields, normalise
 
@@ -57,18 +57,18 @@ def read_items(
     """
     path = Path(path)
     if path.suffix.lower() in (".jsonl", ".json"):
-        rows = list(_read_jsonl(path))
+        rows = list(read_json_lines(path))
         texts, labels = [text or "text"], label or "primary"
         lacking = [c for c in (*texts, labels) if rows and c not in rows[0][1]]
         if lacking:
             raise InputError(f"{path} 里没有字段 {'、'.join(lacking)}，请用 --text 和 --label 指明")
     else:
-        table = read_table(path)
+        table = open_table(path)
         texts = text_columns(table.header, text)
         labels = find_column(table.header, label, LABEL_COLUMNS, "--label", "类别")
         rows = [
-            (n, dict(zip(table.header, map(_string, row), strict=False)))
-            for n, row in enumerate(table.rows, table.first_row)
+            (n, {name: _string(cell.value) for name, cell in zip(table.header, row, strict=True)})
+            for n, row in enumerate(table.rows(), table.first_row)
         ]
     items, wrong = [], []
     for n, row in rows:
@@ -108,25 +108,6 @@ def _secondary(value: Any, taxonomy: Taxonomy, primary: str) -> tuple[str, ...]:
     labels = value if isinstance(value, list) else re.split(r"[,，、;；\s]+", _string(value))
     found = [taxonomy.find(label) for label in labels if label]
     return tuple(c.id for c in found if c and c.id not in (primary, taxonomy.abstain))
-
-
-def _read_jsonl(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"找不到文件 {path}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} 不是 UTF-8 编码，请另存为 UTF-8 再试") from None
-    for n, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            raise InputError(f"{path} 第 {n} 行不是有效的 JSON") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{path} 第 {n} 行应当是一个 JSON 对象")
-        yield n, row
 
 
 def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy) -> str:

@@ -1,0 +1,48 @@
+"""Data frames of pandas or polars, neither of which this library needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from classifier.errors import InputError
+from classifier.tables import text_columns
+from classifier.text import join_fields
+
+if TYPE_CHECKING:
+    from classifier.classifier import SuggestionClassifier
+
+
+def tag_frame(classifier: SuggestionClassifier, frame: Any, text: str | None = None) -> Any:
+    """A copy of a frame with the columns 类别 协办 置信度 处理通道 原因 主办单位 备选 模型.
+
+    Args:
+        frame: a ``pandas.DataFrame`` or ``polars.DataFrame``.
+        text: the column of the text, or ``标题,内容``; by default recognised by name.
+
+    Raises:
+        InputError: no such column, or not a frame.
+    """
+    from classifier.tagging import ADDED, cells
+
+    library = type(frame).__module__.partition(".")[0]
+    if library not in ("pandas", "polars"):
+        raise InputError("tag_frame 只认 pandas 或 polars 的 DataFrame；列表请用 predict")
+    columns = text_columns([str(c) for c in frame.columns], text)
+    values = [list(frame[c]) for c in columns]
+    if len(values) == 2:
+        texts = [join_fields(_string(a), _string(b)) for a, b in zip(*values, strict=True)]
+    else:
+        texts = values[0]
+    added = [cells(p) for p in classifier.predict(texts)]
+    names = ADDED[:-1]  # what the model said is there anyway
+    if library == "pandas":
+        return frame.assign(**{name: [row[i] for row in added] for i, name in enumerate(names)})
+    import polars
+
+    return frame.with_columns(
+        polars.Series(name, [row[i] for row in added]) for i, name in enumerate(names)
+    )
+
+
+def _string(value: Any) -> str:
+    return "" if value is None or value != value else str(value)

@@ -1,0 +1,16 @@
+"""Tables in and out, row by row: what an office has is Excel, CSV, JSONL or Parquet."""
+
+from classifier.tables.columns import find_column, text_columns
+from classifier.tables.source import Source, open_table
+from classifier.tables.target import Target, open_target
+from classifier.tables.whole import write_whole
+
+__all__ = [
+    "Source",
+    "Target",
+    "find_column",
+    "open_table",
+    "open_target",
+    "text_columns",
+    "write_whole",
+]

@@ -1,0 +1,176 @@
+"""Writing tagged tables row by row: .csv, .jsonl and .parquet here, .xlsx in xlsx.py."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from classifier.errors import InputError, MissingExtra
+from classifier.tables.source import Cell, Source
+
+SUFFIXES = (".xlsx", ".csv", ".jsonl", ".parquet")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
+# A spreadsheet would run these as a formula (OWASP, CSV injection); numbers are harmless.
+_ACTIVE = re.compile(r"[=+\-@\t\r\x00-\x1f＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?%?")
+_BATCH = 4096
+MOST_ROWS = 1_048_576  # Excel's own limit
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the last sheet of a workbook says.
+
+    Attributes:
+        classes: (class, office, rows in lane auto, rows in lane review), all classes.
+        lines: sentences for the reader: the promise and the model.
+    """
+
+    classes: Sequence[tuple[str, str, int, int]]
+    lines: Sequence[str]
+
+
+class Target(Protocol):
+    """A file that takes tagged rows in order."""
+
+    def write(self, row: Sequence[Cell], added: Sequence[Any], review: bool) -> None:
+        """One data row: the original cells, the added values, whether a person must look."""
+        ...
+
+    def close(self, summary: Summary) -> None:
+        """Finish the file."""
+        ...
+
+
+def clean(text: str) -> str:
+    """`text` without what no file format can hold: control characters, half characters."""
+    return _CONTROL.sub("", _SURROGATES.sub("", text))
+
+
+def check_target(path: Path, source: Source) -> None:
+    """Whether `source` can be written as the kind of file that the suffix of `path` says.
+
+    Raises:
+        InputError: an unknown suffix, or more rows than Excel can hold.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"写不了 {path.name} 这种文件，-o 的文件名请用 {'、'.join(SUFFIXES)} 结尾")
+    if suffix == ".xlsx" and len(source.above) + 1 + source.total > MOST_ROWS:
+        raise InputError(
+            f"{source.path} 有 {source.total:,} 行，一张 Excel 表放不下，请用 -o 结果.csv"
+        )
+
+
+def open_target(path: Path, source: Source, added: Sequence[str]) -> Target:
+    """Start a file of the kind that the suffix of `path` says.
+
+    Raises:
+        InputError: see :func:`check_target`.
+        MissingExtra: Parquet without pyarrow.
+    """
+    check_target(path, source)
+    suffix = path.suffix.lower()
+    if suffix == ".xlsx":
+        from classifier.tables.xlsx import XlsxTarget
+
+        return XlsxTarget(path, source, added)
+    if suffix == ".csv":
+        return CsvTarget(path, source, added)
+    if suffix == ".jsonl":
+        return JsonlTarget(path, source, added)
+    return ParquetTarget(path, source, added)
+
+
+class CsvTarget:
+    """UTF-8 with the mark by which Excel knows it."""
+
+    def __init__(self, path: Path, source: Source, added: Sequence[str]) -> None:
+        self._file = path.open("w", encoding="utf-8-sig", newline="")
+        self._csv = csv.writer(self._file)
+        for row in source.above:
+            self._csv.writerow([harmless(c.value) for c in row])
+        self._csv.writerow([harmless(name) for name in [*source.header, *added]])
+
+    def write(self, row: Sequence[Cell], added: Sequence[Any], review: bool) -> None:
+        self._csv.writerow([harmless(v) for v in [*(c.value for c in row), *added]])
+
+    def close(self, summary: Summary) -> None:
+        self._file.close()
+
+
+def harmless(value: Any) -> Any:
+    """A value for CSV; text that a spreadsheet would run as a formula gets a ' in front."""
+    if not isinstance(value, str):
+        return value
+    active = _ACTIVE.match(value) is not None and not _NUMBER.fullmatch(value)
+    return ("'" if active else "") + clean(value)
+
+
+class JsonlTarget:
+    """One object a line, original fields first."""
+
+    def __init__(self, path: Path, source: Source, added: Sequence[str]) -> None:
+        self._file = path.open("w", encoding="utf-8")
+        self._names = [*source.header, *added]
+
+    def write(self, row: Sequence[Cell], added: Sequence[Any], review: bool) -> None:
+        values = [*(c.value for c in row), *added]
+        line = json.dumps(
+            dict(zip(self._names, values, strict=True)), ensure_ascii=False, default=str
+        )
+        self._file.write(_SURROGATES.sub("", line) + "\n")
+
+    def close(self, summary: Summary) -> None:
+        self._file.close()
+
+
+class ParquetTarget:
+    """The columns of a Parquet source keep their types; of others they are text."""
+
+    def __init__(self, path: Path, source: Source, added: Sequence[str]) -> None:
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError:
+            raise MissingExtra("parquet") from None
+        self._arrow = pyarrow
+        if source.kind == "parquet":
+            fields = list(parquet.ParquetFile(source.path).schema_arrow)
+        else:
+            fields = [pyarrow.field(name, pyarrow.string()) for name in source.header]
+        numbers = {"置信度": pyarrow.float64()}
+        fields += [pyarrow.field(n, numbers.get(n, pyarrow.string())) for n in added]
+        self._schema = pyarrow.schema(fields)
+        self._as_text = source.kind != "parquet"
+        self._writer = parquet.ParquetWriter(path, self._schema)
+        self._rows: list[list[Any]] = []
+
+    def write(self, row: Sequence[Cell], added: Sequence[Any], review: bool) -> None:
+        values = [c.value for c in row]
+        if self._as_text:
+            values = [None if v is None else clean(str(v)) for v in values]
+        self._rows.append([*values, *added])
+        if len(self._rows) >= _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            columns = [
+                self._arrow.array(column, type=field.type)
+                for column, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
+            ]
+            self._writer.write_batch(
+                self._arrow.RecordBatch.from_arrays(columns, schema=self._schema)
+            )
+            self._rows = []
+
+    def close(self, summary: Summary) -> None:
+        self._flush()
+        self._writer.close()

@@ -1,0 +1,179 @@
+"""The tagged workbook: rows that can be worked on, and a sheet that sums them up."""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import xlsxwriter
+from xlsxwriter.exceptions import XlsxWriterException
+from xlsxwriter.format import Format
+
+from classifier.tables.source import Cell, Source
+from classifier.tables.target import Summary, clean
+
+_MOST_CHARACTERS = 32_767  # Excel's own limit of a cell
+_EXACT = 2**53  # integers beyond it lose digits in Excel
+_DATES = ((datetime, "yyyy-mm-dd hh:mm:ss"), (date, "yyyy-mm-dd"), (time, "hh:mm:ss"))
+_SAMPLE = 200  # rows whose widths are looked at
+_WIDEST = 60
+# One date for all files, so that the same run gives the same bytes.
+_CREATED = datetime(2017, 1, 1)
+_SHEET, _SUMMARY, _CLASS, _SAID = "打标结果", "汇总", "类别", "原判"
+_TITLE_ROW = 0
+
+
+class XlsxTarget:
+    """Header frozen, filters on, classes to choose from, rows for review in yellow."""
+
+    def __init__(self, path: Path, source: Source, added: Sequence[str]) -> None:
+        self._book = xlsxwriter.Workbook(str(path), {"constant_memory": True})
+        self._book.set_properties({"created": _CREATED})
+        name = source.sheet if source.sheet not in ("", _SUMMARY) else _SHEET
+        self._sheet = self._book.add_worksheet(name)
+        self._formats: dict[tuple[str, str], Format] = {}
+        self._header = len(source.above)
+        self._names = [*source.header, *added]
+        self._n_original = len(source.header)
+        self._widths = [_width(name) for name in self._names]
+        for r, row in enumerate(source.above):
+            for c, cell in enumerate(row):
+                self._put(r, c, cell, "")
+        for c, title in enumerate(self._names):
+            kind = "header" if c < self._n_original else "added"
+            self._put(self._header, c, Cell(title), kind)
+        self._row = self._header + 1
+
+    def write(self, row: Sequence[Cell], added: Sequence[Any], review: bool) -> None:
+        kind = "review" if review else ""
+        for c, cell in enumerate([*row, *map(Cell, added)]):
+            self._put(self._row, c, cell, kind)
+            if self._row - self._header <= _SAMPLE and isinstance(cell.value, str):
+                self._widths[c] = max(self._widths[c], _width(cell.value[:_WIDEST]))
+        self._row += 1
+
+    def close(self, summary: Summary) -> None:
+        last = max(self._row - 1, self._header + 1)
+        sheet = self._sheet
+        sheet.freeze_panes(self._header + 1, 0)
+        sheet.autofilter(self._header, 0, last, len(self._names) - 1)
+        for c, width in enumerate(self._widths):
+            hidden = {"hidden": c >= self._n_original and self._names[c] == _SAID}
+            sheet.set_column(c, c, min(width + 2, _WIDEST), None, hidden)
+        if _CLASS in self._names[self._n_original :]:
+            c = self._names.index(_CLASS, self._n_original)
+            first, n = _FIRST_CLASS + 1, len(summary.classes)
+            sheet.data_validation(
+                self._header + 1, c, last, c,
+                {
+                    "validate": "list",
+                    "source": f"={_SUMMARY}!$A${first}:$A${first + n - 1}",
+                    "error_title": "没有这一类",
+                    "error_message": "请从下拉框里选一类",
+                },
+            )  # fmt: skip
+        self._summarise(summary)
+        try:
+            self._book.close()
+        except XlsxWriterException as error:
+            raise OSError(str(error)) from error
+
+    def _summarise(self, summary: Summary) -> None:
+        sheet = self._book.add_worksheet(_SUMMARY)
+        bold, plain = self._format("", "header"), self._format("", "")
+        n_auto = sum(auto for _, _, auto, _ in summary.classes)
+        n_review = sum(review for _, _, _, review in summary.classes)
+        total = n_auto + n_review
+        sheet.write_string(
+            _TITLE_ROW,
+            0,
+            f"共 {total} 条：自动 {n_auto}，人工 {n_review}",
+            self._format("", "title"),
+        )
+        for c, title in enumerate(("类别", "主办单位", "条数", "自动", "人工")):
+            sheet.write_string(_FIRST_CLASS - 1, c, title, bold)
+        for r, (name, office, auto, review) in enumerate(summary.classes, _FIRST_CLASS):
+            sheet.write_string(r, 0, clean(name), plain)
+            sheet.write_string(r, 1, clean(office), plain)
+            for c, number in enumerate((auto + review, auto, review), 2):
+                sheet.write_number(r, c, number, plain)
+        last = _FIRST_CLASS + len(summary.classes) - 1
+        for r, line in enumerate(summary.lines, last + 2):
+            sheet.write_string(r, 0, clean(line), plain)
+        chart = self._book.add_chart({"type": "bar", "subtype": "stacked"})
+        for column, name, colour in ((3, "自动", "#4F81BD"), (4, "人工", "#F4B942")):
+            chart.add_series(
+                {
+                    "name": name,
+                    "categories": [_SUMMARY, _FIRST_CLASS, 0, last, 0],
+                    "values": [_SUMMARY, _FIRST_CLASS, column, last, column],
+                    "fill": {"color": colour},
+                    "gap": 40,
+                }
+            )
+        chart.set_title({"name": "各类条数"})
+        chart.set_y_axis({"reverse": True})
+        chart.set_size({"width": 560, "height": 420})
+        sheet.insert_chart(_FIRST_CLASS - 1, 6, chart)
+        sheet.set_column(0, 0, 12)
+        sheet.set_column(1, 1, 26)
+
+    def _put(self, r: int, c: int, cell: Cell, kind: str) -> None:
+        value, sheet = cell.value, self._sheet
+        shown = cell.number_format if cell.number_format != "General" else ""
+        if value is None:
+            if kind:
+                sheet.write_blank(r, c, None, self._format("", kind))
+            return
+        if isinstance(value, bool):
+            sheet.write_boolean(r, c, value, self._format("", kind))
+            return
+        if (isinstance(value, float) and math.isfinite(value)) or (
+            isinstance(value, int) and abs(value) <= _EXACT
+        ):
+            sheet.write_number(r, c, value, self._format(shown, kind))
+            return
+        for cls, usual in _DATES:
+            if isinstance(value, cls) and getattr(value, "tzinfo", None) is None:
+                if isinstance(value, time) or value.year >= 1900:
+                    sheet.write_datetime(r, c, value, self._format(shown or usual, kind))
+                    return
+                break
+        if isinstance(value, timedelta):
+            sheet.write_datetime(r, c, value, self._format(shown or "[h]:mm:ss", kind))
+            return
+        if isinstance(value, dict | list):
+            value = json.dumps(value, ensure_ascii=False, default=str)
+        # As a string cell, whatever it begins with: Excel does not run it.
+        text = clean(str(value))[:_MOST_CHARACTERS]
+        sheet.write_string(r, c, text, self._format("@" if shown == "@" else "", kind))
+
+    def _format(self, number_format: str, kind: str) -> Format:
+        key = number_format, kind
+        if key not in self._formats:
+            style: dict[str, Any] = {"valign": "top"}
+            if number_format:
+                style["num_format"] = number_format
+            style |= _STYLES[kind]
+            self._formats[key] = self._book.add_format(style)
+        return self._formats[key]
+
+
+_FIRST_CLASS = _TITLE_ROW + 3
+_STYLES: dict[str, dict[str, Any]] = {
+    "": {},
+    "header": {"bold": True, "bottom": 1},
+    "added": {"bold": True, "bottom": 1, "bg_color": "#DDE7F3"},
+    "review": {"bg_color": "#FFF2CC"},
+    "title": {"bold": True, "font_size": 14},
+}
+
+
+def _width(text: str) -> int:
+    """Columns on the screen: a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
