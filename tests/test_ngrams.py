@@ -11,6 +11,7 @@ from sklearn.svm import LinearSVC
 
 from classifier import ModelError, SuggestionClassifier
 from classifier.ngrams import BITS, NgramModel, features
+from classifier.text import normalise
 from tests.conftest import ROOT
 from training.corpus import read_items
 from training.ngrams import train_ngrams
@@ -37,7 +38,7 @@ def test_same_accuracy_as_the_linear_peer_it_hashes(clf: SuggestionClassifier) -
     labels = np.array([clf.taxonomy.index(it.primary) for it in items])
     half = len(items) // 2
     ours = train_ngrams(texts[:half], labels[:half], len(clf.taxonomy))
-    guess = ours.scores(texts[half:]).argmax(1)
+    guess = ours.scores([normalise(t) for t in texts[half:]]).argmax(1)
     vectors = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True)
     peer = LinearSVC(C=1.0).fit(vectors.fit_transform(texts[:half]), labels[:half])
     theirs = peer.predict(vectors.transform(texts[half:]))
