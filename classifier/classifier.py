@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from classifier import decision, explain, frames
+from classifier import decision, explain
 from classifier.bundle import NGRAMS, Bundle, shipped_model
 from classifier.decision import Prediction
 from classifier.encoder import Encoder, OnnxEncoder
@@ -152,7 +152,10 @@ class SuggestionClassifier:
         Raises:
             InputError: no such column, or not a frame.
         """
-        return frames.tag_frame(self, frame, text)
+        # The tables behind it (openpyxl and so on) are slow to import and not needed to predict.
+        from classifier.frames import tag_frame
+
+        return tag_frame(self, frame, text)
 
     def run(self, texts: Iterable[Any], progress: Callable[[int], None] | None = None) -> Outputs:
         """Texts through encoder and n-grams, before any decision.

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from classifier.errors import InputError
 from classifier.tables import open_table, text_columns, write_whole
+from classifier.tables.target import CLASS, SAID
 from classifier.taxonomy import Taxonomy
-
-CLASS, SAID = "类别", "原判"
 
 
 def collect(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from classifier.classifier import SuggestionClassifier
 from classifier.errors import InputError
 from classifier.tables import text_columns
+from classifier.tagging import ADDED, cells
 from classifier.text import join_fields
-
-if TYPE_CHECKING:
-    from classifier.classifier import SuggestionClassifier
 
 
 def tag_frame(classifier: SuggestionClassifier, frame: Any, text: str | None = None) -> Any:
@@ -22,8 +21,6 @@ def tag_frame(classifier: SuggestionClassifier, frame: Any, text: str | None = N
     Raises:
         InputError: no such column, or not a frame.
     """
-    from classifier.tagging import ADDED, cells
-
     library = type(frame).__module__.partition(".")[0]
     if library not in ("pandas", "polars"):
         raise InputError("tag_frame 只认 pandas 或 polars 的 DataFrame；列表请用 predict")

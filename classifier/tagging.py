@@ -24,17 +24,24 @@ from classifier.errors import InputError
 from classifier.privacy import mask
 from classifier.tables import Source, open_table, open_target, text_columns, write_whole
 from classifier.tables.source import SUFFIXES, Cell
-from classifier.tables.target import MOST_ROWS, Summary, check_target
+from classifier.tables.target import (
+    CLASS,
+    MOST_CHARACTERS,
+    MOST_ROWS,
+    PROBABILITY,
+    SAID,
+    Summary,
+    check_target,
+)
 from classifier.text import join_fields
 
-ADDED = ("类别", "协办", "置信度", "处理通道", "原因", "主办单位", "备选", "模型", "原判")
+ADDED = (CLASS, "协办", PROBABILITY, "处理通道", "原因", "主办单位", "备选", "模型", SAID)
 EVIDENCE = "依据"
 LANES = {AUTO: "自动", REVIEW: "人工"}
 TAGGED = "-打标"
 _CHUNK = 512  # rows between two writes to the journal
 _SHOWN = 100  # rows of the sample
 _NAMED = 20  # rows that a report lists by number
-_MOST_IN_EXCEL = 32_767  # characters of a cell
 
 
 @dataclass
@@ -233,8 +240,8 @@ def _masked(cell: Cell, also: Collection[str]) -> Cell:
 def _note_problems(report: Report, n: int, row: list[Cell], added: list[Any]) -> None:
     if added[4] and added[4] not in (OUT_OF_SCOPE, UNSURE):
         report.add_problem(added[4], n)
-    if any(isinstance(c.value, str) and len(c.value) > _MOST_IN_EXCEL for c in row):
-        report.add_problem(f"有单元格超过 {_MOST_IN_EXCEL} 个字，Excel 放不下，写出时截短", n)
+    if any(isinstance(c.value, str) and len(c.value) > MOST_CHARACTERS for c in row):
+        report.add_problem(f"有单元格超过 {MOST_CHARACTERS} 个字，Excel 放不下，写出时截短", n)
 
 
 def _fingerprint(

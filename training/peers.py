@@ -18,6 +18,7 @@ from transformers import AutoModel, AutoTokenizer
 from classifier.taxonomy import Taxonomy
 from classifier.text import normalise
 from training.base import build_base
+from training.train import length_batches
 
 # Training texts, their class indices, unseen texts → class indices of these.
 Peer = Callable[[Sequence[str], np.ndarray, Sequence[str]], np.ndarray]
@@ -75,16 +76,8 @@ class Embeddings:
     @torch.inference_mode()
     def _embed(self, texts: Sequence[str], max_length: int = 128) -> np.ndarray:
         found = np.zeros((len(texts), self._model.config.hidden_size), dtype=np.float32)
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        for at in range(0, len(order), 32):
-            part = order[at : at + 32]
-            batch = self._tokenizer(
-                [_PREFIX + normalise(texts[i]) for i in part],
-                truncation=True,
-                max_length=max_length,
-                padding=True,
-                return_tensors="pt",
-            )
+        prefixed = [_PREFIX + normalise(text) for text in texts]
+        for part, batch in length_batches(self._tokenizer, prefixed, max_length):
             mask = batch["attention_mask"]
             states = self._model(input_ids=batch["input_ids"], attention_mask=mask)
             weights = mask[:, :, None].float()

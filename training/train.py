@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -319,6 +319,25 @@ def fine_tune(
     }
 
 
+def length_batches(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, size: int = 16
+) -> Iterator[tuple[list[int], Any]]:
+    """Indices and tokens of texts of about the same length, so that little is padding."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    for at in range(0, len(order), size):
+        part = order[at : at + size]
+        yield (
+            part,
+            tokenizer(
+                [texts[i] for i in part],
+                truncation=True,
+                max_length=max_length,
+                padding=True,
+                return_tensors="pt",
+            ),
+        )
+
+
 @torch.inference_mode()
 def predict_logits(
     model: Any, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
@@ -326,16 +345,7 @@ def predict_logits(
     """Logits of a checkpoint in fp32, shape (n, n_outputs)."""
     model.train(False)
     found = np.zeros((len(texts), model.config.num_labels), dtype=np.float32)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for at in range(0, len(order), 16):
-        part = order[at : at + 16]
-        batch = tokenizer(
-            [normalise(texts[i]) for i in part],
-            truncation=True,
-            max_length=max_length,
-            padding=True,
-            return_tensors="pt",
-        )
+    for part, batch in length_batches(tokenizer, [normalise(t) for t in texts], max_length):
         outputs = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
         found[part] = outputs.logits.numpy()
     return found

@@ -20,7 +20,9 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _ACTIVE = re.compile(r"[=+\-@\t\r\x00-\x1f＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?%?")
 _BATCH = 4096
-MOST_ROWS = 1_048_576  # Excel's own limit
+MOST_ROWS, MOST_CHARACTERS = 1_048_576, 32_767  # of a sheet and of a cell of Excel
+# Added columns that some kinds of file treat apart from the others.
+CLASS, PROBABILITY, SAID = "类别", "置信度", "原判"
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class ParquetTarget:
             fields = list(parquet.ParquetFile(source.path).schema_arrow)
         else:
             fields = [pyarrow.field(name, pyarrow.string()) for name in source.header]
-        numbers = {"置信度": pyarrow.float64()}
+        numbers = {PROBABILITY: pyarrow.float64()}
         fields += [pyarrow.field(n, numbers.get(n, pyarrow.string())) for n in added]
         self._schema = pyarrow.schema(fields)
         self._as_text = source.kind != "parquet"

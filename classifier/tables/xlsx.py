@@ -15,16 +15,15 @@ from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.format import Format
 
 from classifier.tables.source import Cell, Source
-from classifier.tables.target import Summary, clean
+from classifier.tables.target import CLASS, MOST_CHARACTERS, SAID, Summary, clean
 
-_MOST_CHARACTERS = 32_767  # Excel's own limit of a cell
 _EXACT = 2**53  # integers beyond it lose digits in Excel
 _DATES = ((datetime, "yyyy-mm-dd hh:mm:ss"), (date, "yyyy-mm-dd"), (time, "hh:mm:ss"))
 _SAMPLE = 200  # rows whose widths are looked at
 _WIDEST = 60
 # One date for all files, so that the same run gives the same bytes.
 _CREATED = datetime(2017, 1, 1)
-_SHEET, _SUMMARY, _CLASS, _SAID = "打标结果", "汇总", "类别", "原判"
+_SHEET, _SUMMARY = "打标结果", "汇总"
 _TITLE_ROW = 0
 
 
@@ -63,10 +62,10 @@ class XlsxTarget:
         sheet.freeze_panes(self._header + 1, 0)
         sheet.autofilter(self._header, 0, last, len(self._names) - 1)
         for c, width in enumerate(self._widths):
-            hidden = {"hidden": c >= self._n_original and self._names[c] == _SAID}
+            hidden = {"hidden": c >= self._n_original and self._names[c] == SAID}
             sheet.set_column(c, c, min(width + 2, _WIDEST), None, hidden)
-        if _CLASS in self._names[self._n_original :]:
-            c = self._names.index(_CLASS, self._n_original)
+        if CLASS in self._names[self._n_original :]:
+            c = self._names.index(CLASS, self._n_original)
             first, n = _FIRST_CLASS + 1, len(summary.classes)
             sheet.data_validation(
                 self._header + 1, c, last, c,
@@ -95,7 +94,7 @@ class XlsxTarget:
             f"共 {total} 条：自动 {n_auto}，人工 {n_review}",
             self._format("", "title"),
         )
-        for c, title in enumerate(("类别", "主办单位", "条数", "自动", "人工")):
+        for c, title in enumerate((CLASS, "主办单位", "条数", "自动", "人工")):
             sheet.write_string(_FIRST_CLASS - 1, c, title, bold)
         for r, (name, office, auto, review) in enumerate(summary.classes, _FIRST_CLASS):
             sheet.write_string(r, 0, clean(name), plain)
@@ -150,7 +149,7 @@ class XlsxTarget:
         if isinstance(value, dict | list):
             value = json.dumps(value, ensure_ascii=False, default=str)
         # As a string cell, whatever it begins with: Excel does not run it.
-        text = clean(str(value))[:_MOST_CHARACTERS]
+        text = clean(str(value))[:MOST_CHARACTERS]
         sheet.write_string(r, c, text, self._format("@" if shown == "@" else "", kind))
 
     def _format(self, number_format: str, kind: str) -> Format:
