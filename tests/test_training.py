@@ -18,6 +18,7 @@ from classifier.text import normalise
 from tests.conftest import ROOT, Run
 from training.calibrate import fit_blend, risk_curve, upper_bound
 from training.corpus import Item, near_duplicate_groups
+from training.evaluate import score
 from training.train import predict_logits
 
 CORPUS = ROOT / "training" / "data" / "corpus.jsonl"
@@ -98,6 +99,13 @@ def test_bound_and_curve() -> None:
     assert [r[0] for r in rows] == sorted((r[0] for r in rows), reverse=True)
     assert rows[-1][1] == pytest.approx(0.8)
     assert all(bound >= error for _, _, error, bound in rows)
+
+
+def test_what_cannot_be_read_is_measured_as_decided() -> None:
+    """Its probabilities are all the same, so the largest says nothing; it goes to 其他."""
+    clf = SuggestionClassifier.from_pretrained()
+    items = [Item("啊啊啊啊啊啊啊啊", "other"), Item("老年卡在哪儿办", "eldercare")]
+    assert (score("x", items, clf).guess == score("x", items, clf).gold).all()
 
 
 def test_items_with_the_same_words_are_one_group() -> None:

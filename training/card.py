@@ -15,6 +15,7 @@ from typing import Any
 
 from classifier import SuggestionClassifier, bundle
 from training.corpus import read_items
+from training.evaluate import score
 from training.release import TRAINING_FILES
 
 _TITLES = {
@@ -58,7 +59,7 @@ def _card(opened: bundle.Bundle, report: dict[str, Any], corpus: Path) -> str:
         f"每条最多读 {opened.max_length} 个词元；旁边有一个看字面的线性模型（字的 1–3 元片段）"
         "作第二意见，两个分数相加。\n",
         "## 用什么训练\n",
-        f"训练 {training['figures']['n_train']} 条（语料重复计数），"
+        f"最后一段训练 {training['figures']['n_train']} 条（语料重复计数），"
         f"挑选检查点 {training['figures']['n_validation']} 条，"
         f"校准 {calibration['messages']} 条，"
         "三者按近乎重复的分组隔开：\n",
@@ -67,7 +68,8 @@ def _card(opened: bundle.Bundle, report: dict[str, Any], corpus: Path) -> str:
         "- 两个来源的公开群众来信（一省给领导的留言、一市的投诉），按同一手册标注。"
         "来信的文字没有许可，不随项目发布。\n",
         "## 怎样量的\n",
-        "`weilei evaluate training/data/corpus.jsonl ../shared/data/labelled.jsonl`，"
+        "`weilei evaluate ../shared/data/labelled.jsonl build/messages.jsonl "
+        "training/data/corpus.jsonl training/data/nonsense.jsonl --peers`，"
         "都是训练、门槛和早停没有见过的条目：\n",
         _figures_table(report),
     ]
@@ -171,7 +173,9 @@ def _class_table(found: dict[str, Any]) -> str:
 def _confusions(report: dict[str, Any], opened: bundle.Bundle, corpus: Path) -> list[str]:
     taxonomy = opened.taxonomy
     counts: dict[tuple[int, int], int] = {}
-    for found in report["sets"].values():
+    for name, found in report["sets"].items():
+        if name == "nonsense":
+            continue  # how much of it goes through by itself is told above
         for i, row in enumerate(found["confusion"]):
             for j, n in enumerate(row):
                 if i != j and n:
@@ -190,10 +194,10 @@ def _mistakes(opened: bundle.Bundle, corpus: Path) -> dict[tuple[int, int], str]
     held = [it for it in read_items(corpus, taxonomy) if it.split == "test"]
     held.sort(key=lambda it: len(it.text))
     classifier = SuggestionClassifier.from_pretrained(opened.path)
-    guess = classifier.predict_proba([it.text for it in held]).argmax(1)
+    scored = score("corpus", held, classifier)
     found: dict[tuple[int, int], str] = {}
-    for it, j in zip(held, guess, strict=True):
-        found.setdefault((taxonomy.index(it.primary), int(j)), it.text)
+    for it, i, j in zip(held, scored.gold, scored.guess, strict=True):
+        found.setdefault((int(i), int(j)), it.text)
     return found
 
 

@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from classifier import Prediction, SuggestionClassifier
-from classifier.decision import AUTO, UNSURE, blend
+from classifier.decision import AUTO, OUT_OF_SCOPE, UNSURE, blend
 from classifier.taxonomy import Taxonomy
 from classifier.text import normalise
 from training import plots
@@ -37,23 +37,23 @@ class Scored:
     name: str
     items: Sequence[Item]
     gold: np.ndarray  # (n,) class indices
+    guess: np.ndarray  # (n,) class indices, as decided: what cannot be read abstains
     probabilities: np.ndarray  # (n, n_classes)
     predictions: list[Prediction]
-
-    @property
-    def guess(self) -> np.ndarray:
-        return np.asarray(self.probabilities.argmax(1))
 
 
 def score(name: str, items: Sequence[Item], classifier: SuggestionClassifier) -> Scored:
     """Classify `items`."""
     outputs = classifier.run([it.full_text for it in items])
+    predictions = classifier.decide(outputs)
+    index = classifier.taxonomy.index
     return Scored(
         name,
         items,
-        np.array([classifier.taxonomy.index(it.primary) for it in items]),
+        np.array([index(it.primary) for it in items]),
+        np.array([index(found.primary_id) for found in predictions]),
         classifier.probabilities(outputs),
-        classifier.decide(outputs),
+        predictions,
     )
 
 
@@ -262,6 +262,8 @@ def against_torch(
     margins = classifier.ngrams.scores([normalise(it.full_text) for it in scored.items])
     weight = classifier.bundle.calibration.ngram_weight
     guess = blend(logits, margins, weight)[:, : len(classifier.taxonomy)].argmax(1)
+    unread = [found.reason not in ("", UNSURE, OUT_OF_SCOPE) for found in scored.predictions]
+    guess = np.where(unread, scored.guess, guess)  # decided without any encoder
     return {
         "same_label": float((guess == scored.guess).mean()),
         "macro_f1": macro_f1(scored.gold, guess),
