@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime as ort
+import openvino
 
 from classifier.errors import ModelError
 from classifier.text import pad
 
 _BATCH_TOKENS = 2048  # enough to fill two cores, little enough to stay in cache
+_STEP = 8  # lengths are padded to a multiple of it
+_SETTINGS = {
+    # The same arithmetic on every machine; bfloat16 only exists on some.
+    "INFERENCE_PRECISION_HINT": "f32",
+    # Activations are rounded to 8 bits with one scale for 128 values of one token, as the
+    # weights are: three times as fast, and a text reads the same alone and in company.
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "128",
+    "PERFORMANCE_HINT": "LATENCY",
+    # Several processes on one machine must not all sit on the first core.
+    "ENABLE_CPU_PINNING": False,
+}
 
 
 class Encoder(Protocol):
@@ -27,20 +40,17 @@ class Encoder(Protocol):
 
 
 class OnnxEncoder:
-    """ONNX Runtime on the CPU, in batches of texts of about the same length."""
+    """An ONNX file on the CPU with OpenVINO, in batches of texts of about the same length."""
 
     def __init__(self, model_file: Path, pad_id: int, threads: int | None = None) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or _cores()
-        options.log_severity_level = 3
+        settings: dict[str, Any] = {**_SETTINGS, "INFERENCE_NUM_THREADS": threads or _cores()}
         try:
-            self._session = ort.InferenceSession(
-                str(model_file), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime raises its own many kinds
-            raise ModelError(f"ONNX Runtime 读不了 {model_file}：{error}") from error
+            self._model = openvino.Core().compile_model(str(model_file), "CPU", settings)
+        except Exception as error:  # the parsers behind it raise their own many kinds
+            raise ModelError(f"OpenVINO 读不了 {model_file}：{error}") from error
         self._pad_id = pad_id
-        self.n_outputs = int(self._session.get_outputs()[0].shape[1])
+        self._thread = threading.local()  # a request cannot be shared between threads
+        self.n_outputs = self._model.output(0).partial_shape[1].get_length()
 
     def encode(
         self, ids: Sequence[Sequence[int]], progress: Callable[[int], None] | None = None
@@ -49,11 +59,14 @@ class OnnxEncoder:
 
         `progress`, if given, is called with the number of texts of each batch done.
         """
+        if not hasattr(self._thread, "request"):
+            self._thread.request = self._model.create_infer_request()
         logits = np.zeros((len(ids), self.n_outputs), dtype=np.float32)
         for batch in batches([len(row) for row in ids]):
-            padded, mask = pad([ids[i] for i in batch], self._pad_id)
-            (found,) = self._session.run(None, {"input_ids": padded, "attention_mask": mask})
-            logits[batch] = found
+            rows = [ids[i] for i in batch]
+            padded, mask = pad(rows, self._pad_id, _padded(max(map(len, rows))))
+            found = self._thread.request.infer({"input_ids": padded, "attention_mask": mask})
+            logits[batch] = found[0]
             if progress:
                 progress(len(batch))
         return logits
@@ -67,13 +80,19 @@ def _cores() -> int:
 
 
 def batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Indices in batches of similar length, longest first, at most 2,048 tokens each."""
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    """Indices in batches of one padded length, longest first, at most 2,048 tokens each.
+
+    A text is padded to the same length whoever is in the batch with it: sums
+    over another length are rounded in another order, and its logits would differ.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -_padded(lengths[i]))
     found: list[list[int]] = []
-    room = 0
-    for i in order:
-        if not found or len(found[-1]) + 1 > room:
-            found.append([])
-            room = max(1, _BATCH_TOKENS // max(1, lengths[i]))
-        found[-1].append(i)
+    for length, members in groupby(order, key=lambda i: _padded(lengths[i])):
+        same = list(members)
+        size = max(1, _BATCH_TOKENS // length)
+        found += [same[at : at + size] for at in range(0, len(same), size)]
     return found
+
+
+def _padded(length: int) -> int:
+    return -(-length // _STEP) * _STEP

@@ -144,11 +144,10 @@ class TextEncoder:
         return Encoded(normalised, [e.ids for e in found], [bool(e.overflowing) for e in found])
 
 
-def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lists of token ids → int64 ids and attention mask, both of shape (n, longest)."""
-    longest = max(len(row) for row in ids)
-    padded = np.full((len(ids), longest), pad_id, dtype=np.int64)
-    mask = np.zeros((len(ids), longest), dtype=np.int64)
+def pad(ids: Sequence[Sequence[int]], pad_id: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lists of token ids → int64 ids and attention mask, both of shape (n, length)."""
+    padded = np.full((len(ids), length), pad_id, dtype=np.int64)
+    mask = np.zeros((len(ids), length), dtype=np.int64)
     for i, row in enumerate(ids):
         padded[i, : len(row)] = row
         mask[i, : len(row)] = 1

