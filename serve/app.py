@@ -20,6 +20,7 @@ from serve.drain import on_signals
 from serve.errors import ProblemError, of, problem
 from serve.guard import Guard
 from serve.pages import add_pages
+from serve.protocol import PatientProtocol
 from serve.routes import health, v1
 from serve.runtime import Runtime
 from serve.schemas import ProblemOut
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None) -> Guard:
     if settings is None:  # a worker process of uvicorn
         file = os.environ.get(CONFIG)
         settings = load_settings(Path(file) if file else None)
+    PatientProtocol.patience = settings.slow_client  # uvicorn makes the protocols itself
     runtime = Runtime(settings)
 
     @asynccontextmanager
@@ -106,9 +108,15 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     found = error.errors()
     if any(e["type"] == "json_invalid" for e in found):
         return problem(400)
-    # Where and what kind, never the value: it may be what a citizen wrote.
-    where = "、".join(dict.fromkeys(".".join(map(str, e["loc"][1:])) or "请求体" for e in found))
+    where = "、".join(dict.fromkeys(map(_place, found)))
     return problem(422, f"这些地方不合要求：{where[:200]}。请按接口说明改正后再发。")
+
+
+def _place(error: Any) -> str:
+    """Where an error is, never the value or a foreign name: it may be what a citizen wrote."""
+    if error["type"] == "extra_forbidden":
+        return "有接口说明里没有的字段"
+    return ".".join(map(str, error["loc"][1:])) or "请求体"
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

@@ -7,12 +7,15 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-PATIENCE = 10.0  # seconds from the first byte of a request to the end of its headers
-
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's own protocol with a limit on how long headers may take."""
+    """uvicorn's own protocol with a limit on how long headers may take.
 
+    Attributes:
+        patience: seconds from the first byte of a request to the end of its headers.
+    """
+
+    patience = 10.0
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -37,7 +40,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _start(self) -> None:
-        self._timer = self.loop.call_later(PATIENCE, self.transport.close)
+        self._timer = self.loop.call_later(self.patience, self.transport.close)
 
     def _stop(self) -> None:
         if self._timer is not None:
