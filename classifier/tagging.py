@@ -32,13 +32,18 @@ from classifier.tables.target import (
     SAID,
     Summary,
     check_target,
+    clean,
 )
-from classifier.text import join_fields
+from classifier.text import BLANK, NOT_TEXT, join_fields
 
 ADDED = (CLASS, "协办", PROBABILITY, "处理通道", "原因", "主办单位", "备选", "模型", SAID)
 EVIDENCE = "依据"
 LANES = {AUTO: "自动", REVIEW: "人工"}
 TAGGED = "-打标"
+TOO_LONG = f"有单元格超过 {MOST_CHARACTERS} 个字，Excel 放不下，写出时截短"
+UNPRINTABLE = "有控制字符或半个字符，写出时去掉"
+FAULTS = (BLANK, NOT_TEXT, TOO_LONG, UNPRINTABLE)
+_LONG = "（超长，只读了开头）"
 _CHUNK = 512  # rows between two writes to the journal
 _SHOWN = 100  # rows of the sample
 _NAMED = 20  # rows that a report lists by number
@@ -58,6 +63,7 @@ class Report:
     """
 
     file: Path
+    sheet: str
     output: Path
     note: str
     columns: list[str]
@@ -68,6 +74,11 @@ class Report:
     problem_counts: Counter[str] = field(default_factory=Counter)
     sample: list[tuple[str, list[Any]]] = field(default_factory=list)
 
+    @property
+    def faulty(self) -> list[str]:
+        """Those of the problems that are the file's, not the model's."""
+        return [what for what in self.problems if what in FAULTS]
+
     def add_problem(self, what: str, row: int) -> None:
         """Count a row with a problem."""
         self.problem_counts[what] += 1
@@ -76,7 +87,7 @@ class Report:
 
 
 def expand(paths: Collection[Path]) -> list[Path]:
-    """Files as they are, folders as the tables in them, without those already tagged.
+    """Files as they are, folders as the tables in them, without those already tagged; once each.
 
     Raises:
         InputError: a folder without any table.
@@ -96,15 +107,29 @@ def expand(paths: Collection[Path]) -> list[Path]:
         if not found:
             raise InputError(f"文件夹 {path} 里没有可以打标的表格（{'、'.join(SUFFIXES)}）")
         files += found
-    return files
+    return list({path.resolve(): path for path in files}.values())
 
 
-def default_output(source: Source) -> Path:
-    """Where the tagged table goes: beside the source, Excel if it fits."""
+def default_output(
+    source: Source, folder: Path | None = None, others: Collection[Path] = ()
+) -> Path:
+    """Where the tagged table goes: Excel if it fits, JSONL and Parquet as what they are.
+
+    ``a.csv`` becomes ``a-打标.xlsx``; with an ``a.xls`` beside it or among
+    `others` it becomes ``a.csv-打标.xlsx``, or one would overwrite the other.
+
+    Args:
+        folder: where to; by default beside the source.
+        others: what else is tagged into `folder`.
+    """
+    path = source.path
     suffix = {"jsonl": ".jsonl", "parquet": ".parquet"}.get(source.kind, ".xlsx")
     if suffix == ".xlsx" and source.first_row + source.total > MOST_ROWS:
         suffix = ".csv"
-    return source.path.with_name(f"{source.path.stem}{TAGGED}{suffix}")
+    beside = [p for p in path.parent.iterdir() if p.suffix.lower() in SUFFIXES]
+    same = {p.name for p in (*beside, *others) if p.stem.casefold() == path.stem.casefold()}
+    stem = path.name if same - {path.name} else path.stem
+    return (folder or path.parent) / f"{stem}{TAGGED}{suffix}"
 
 
 def tag_file(
@@ -112,6 +137,7 @@ def tag_file(
     classifier: SuggestionClassifier,
     *,
     output: Path | None = None,
+    others: Collection[Path] = (),
     text: str | None = None,
     masked: Collection[str] | None = None,
     evidence: bool = False,
@@ -122,7 +148,8 @@ def tag_file(
     """Tag one table.
 
     Args:
-        output: where to; by default beside `file`.
+        output: file or folder to write; by default beside `file`.
+        others: what else is tagged into the same folder, see :func:`default_output`.
         text: the column of the text, or ``标题,内容``; by default recognised.
         masked: mask personal data in all cells; may name the less certain kinds.
         evidence: add the passages that carried each decision.
@@ -134,7 +161,8 @@ def tag_file(
         InputError: the table cannot be read, or the output not written.
     """
     source = open_table(file)
-    output = output or default_output(source)
+    if output is None or output.is_dir():
+        output = default_output(source, output, others)
     if output.resolve() == file.resolve():
         raise InputError(f"-o 不能是输入文件 {file} 自己，请换个名字")
     check_target(output, source)
@@ -153,7 +181,7 @@ def tag_file(
                 for p in classifier.predict(texts, evidence=evidence, progress=progress)
             ]
         )
-    report = Report(file, output, source.note, columns, source.total)
+    report = Report(file, source.sheet, output, source.note, columns, source.total)
     write_whole(
         output, lambda path: _write(path, source, names, journal, classifier, masked, report)
     )
@@ -171,13 +199,12 @@ def _text(row: list[Cell], at: list[int]) -> Any:
 
 def cells(p: Prediction, evidence: bool = False) -> list[Any]:
     """The added cells of one row, in the order of the added columns."""
-    long = "（超长，只读了开头）" if p.cut else ""
     return [
         p.primary,
         "、".join(p.secondary),
         p.probability,
         LANES[p.lane],
-        p.reason + long,
+        p.reason + (_LONG if p.cut else ""),
         *(["……".join(p.evidence)] if evidence else []),
         p.office,
         "、".join(a.name for a in p.alternatives),
@@ -238,10 +265,15 @@ def _masked(cell: Cell, also: Collection[str]) -> Cell:
 
 
 def _note_problems(report: Report, n: int, row: list[Cell], added: list[Any]) -> None:
-    if added[4] and added[4] not in (OUT_OF_SCOPE, UNSURE):
-        report.add_problem(added[4], n)
-    if any(isinstance(c.value, str) and len(c.value) > MOST_CHARACTERS for c in row):
-        report.add_problem(f"有单元格超过 {MOST_CHARACTERS} 个字，Excel 放不下，写出时截短", n)
+    problem = added[4].removesuffix(_LONG)
+    if problem and problem not in (OUT_OF_SCOPE, UNSURE):
+        report.add_problem(problem, n)
+    texts = [c.value for c in row if isinstance(c.value, str)]
+    suffix = report.output.suffix.lower()
+    if suffix == ".xlsx" and any(len(t) > MOST_CHARACTERS for t in texts):
+        report.add_problem(TOO_LONG, n)
+    if any(clean(t, suffix) != t for t in texts):
+        report.add_problem(UNPRINTABLE, n)
 
 
 def _fingerprint(
@@ -263,7 +295,7 @@ class _Journal:
 
     def __init__(self, output: Path, fingerprint: dict[str, Any]) -> None:
         self.path = output.with_name(f".{output.name}.进度")
-        self._head = json.dumps(fingerprint, ensure_ascii=False)
+        self._head = json.dumps(fingerprint).encode() + b"\n"
 
     def begin(self, resume: bool) -> int:
         """Start anew, or keep what an earlier run of the same job left; gives the rows kept.
@@ -274,34 +306,37 @@ class _Journal:
         kept = 0
         try:
             if resume and self.path.is_file():
-                data = self.path.read_bytes()
-                whole = data[: data.rfind(b"\n") + 1]  # the last line may be half
-                head, _, rest = whole.partition(b"\n")
-                if head.decode("utf-8", "replace") != self._head:
-                    raise InputError(
-                        f"上次没做完的 {self.path.name} 用的是别的文件、模型或选项，接不上。"
-                        "请去掉 --resume 从头做"
-                    )
-                kept = rest.count(b"\n")
-                self.path.write_bytes(whole)
-            else:
-                self.path.write_text(self._head + "\n", encoding="utf-8")
+                with self.path.open("r+b") as file:
+                    head = file.readline()
+                    if head.endswith(b"\n") and head != self._head:
+                        raise InputError(
+                            f"上次没做完的 {self.path.name} 用的是别的文件、模型或选项，接不上。"
+                            "请去掉 --resume 从头做"
+                        )
+                    end = len(head)
+                    for line in file:
+                        if line.endswith(b"\n"):  # the last one may be half
+                            kept, end = kept + 1, end + len(line)
+                    file.truncate(end)
+            if not kept:
+                self.path.write_bytes(self._head)
         except OSError as error:
             raise self._unwritable(error) from None
         return kept
 
     def append(self, rows: list[list[Any]]) -> None:
         """Add rows; they are on disk when this returns."""
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        # In ASCII, since a passage of evidence may hold half a character.
+        lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
         try:
-            with self.path.open("a", encoding="utf-8") as file:
+            with self.path.open("ab") as file:
                 file.write(lines)
         except OSError as error:
             raise self._unwritable(error) from None
 
     def rows(self) -> Iterator[list[Any]]:
         """All rows, in order."""
-        with self.path.open(encoding="utf-8") as file:
+        with self.path.open("rb") as file:
             next(file)
             for line in file:
                 yield json.loads(line)

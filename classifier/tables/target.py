@@ -50,9 +50,10 @@ class Target(Protocol):
         ...
 
 
-def clean(text: str) -> str:
-    """`text` without what no file format can hold: control characters, half characters."""
-    return _CONTROL.sub("", _SURROGATES.sub("", text))
+def clean(text: str, suffix: str = ".xlsx") -> str:
+    """`text` without what a file cannot hold: half characters, in tables control ones too."""
+    text = _SURROGATES.sub("", text)
+    return text if suffix in (".jsonl", ".parquet") else _CONTROL.sub("", text)
 
 
 def check_target(path: Path, source: Source) -> None:
@@ -127,7 +128,7 @@ class JsonlTarget:
         line = json.dumps(
             dict(zip(self._names, values, strict=True)), ensure_ascii=False, default=str
         )
-        self._file.write(_SURROGATES.sub("", line) + "\n")
+        self._file.write(clean(line, ".jsonl") + "\n")
 
     def close(self, summary: Summary) -> None:
         self._file.close()
@@ -157,8 +158,10 @@ class ParquetTarget:
     def write(self, row: Sequence[Cell], added: Sequence[Any], review: bool) -> None:
         values = [c.value for c in row]
         if self._as_text:
-            values = [None if v is None else clean(str(v)) for v in values]
-        self._rows.append([*values, *added])
+            values = [None if v is None else str(v) for v in values]
+        self._rows.append(
+            [clean(v, ".parquet") if isinstance(v, str) else v for v in [*values, *added]]
+        )
         if len(self._rows) >= _BATCH:
             self._flush()
 
