@@ -8,11 +8,10 @@ output depends on nothing else, ends with the same bytes.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,14 @@ from classifier.bundle import sha256
 from classifier.classifier import SuggestionClassifier
 from classifier.decision import AUTO, OUT_OF_SCOPE, REVIEW, UNSURE, Prediction
 from classifier.errors import InputError
+from classifier.journal import Journal
 from classifier.privacy import mask
 from classifier.tables import Source, open_table, open_target, text_columns, write_whole
 from classifier.tables.source import SUFFIXES, Cell
 from classifier.tables.target import (
     CLASS,
+    GROUP,
+    GROUP_SIZE,
     MOST_CHARACTERS,
     MOST_ROWS,
     PROBABILITY,
@@ -59,6 +61,7 @@ class Report:
         classes: rows by class.
         problems: what was wrong → numbers of the first such rows, as Excel counts.
         problem_counts: how many such rows there are.
+        repeated: rows by group of near-identical texts, if these were looked for.
         sample: text and added cells of the first rows, to show.
     """
 
@@ -72,6 +75,7 @@ class Report:
     classes: Counter[str] = field(default_factory=Counter)
     problems: dict[str, list[int]] = field(default_factory=dict)
     problem_counts: Counter[str] = field(default_factory=Counter)
+    repeated: Counter[int] = field(default_factory=Counter)
     sample: list[tuple[str, list[Any]]] = field(default_factory=list)
 
     @property
@@ -141,6 +145,7 @@ def tag_file(
     text: str | None = None,
     masked: Collection[str] | None = None,
     evidence: bool = False,
+    duplicates: bool = False,
     resume: bool = False,
     started: Callable[[Source, int], Any] = lambda source, done: None,
     progress: Callable[[int], Any] = lambda n: None,
@@ -153,12 +158,14 @@ def tag_file(
         text: the column of the text, or ``标题,内容``; by default recognised.
         masked: mask personal data in all cells; may name the less certain kinds.
         evidence: add the passages that carried each decision.
+        duplicates: number the groups of near-identical texts, see :mod:`classifier.duplicates`.
         resume: go on from the journal of a run that was killed.
         started: called once with the source and the rows already done.
         progress: called with the number of rows done since the last call.
 
     Raises:
         InputError: the table cannot be read, or the output not written.
+        MissingExtra: Parquet without pyarrow, or `duplicates` without rensa.
     """
     source = open_table(file)
     if output is None or output.is_dir():
@@ -168,8 +175,12 @@ def tag_file(
     check_target(output, source)
     columns = text_columns(source.header, text)
     names = (*ADDED[:5], EVIDENCE, *ADDED[5:]) if evidence else ADDED
-    journal = _Journal(output, _fingerprint(source, classifier, columns, evidence))
     at = [source.header.index(name) for name in columns]
+    groups = None
+    if duplicates:
+        names = (*names[:-1], GROUP, GROUP_SIZE, SAID)
+        groups = _groups(_text(row, at) for row in source.rows())
+    journal = Journal(output, _fingerprint(source, classifier, columns, evidence))
     done = journal.begin(resume)
     started(source, done)
     rows = islice(source.rows(), done, None)
@@ -183,7 +194,8 @@ def tag_file(
         )
     report = Report(file, source.sheet, output, source.note, columns, source.total)
     write_whole(
-        output, lambda path: _write(path, source, names, journal, classifier, masked, report)
+        output,
+        lambda path: _write(path, source, names, journal, classifier, masked, groups, report),
     )
     journal.remove()
     return report
@@ -195,6 +207,19 @@ def _text(row: list[Cell], at: list[int]) -> Any:
         value = row[at[0]].value
         return str(value) if isinstance(value, int | float) else value
     return join_fields(*("" if row[c].value is None else str(row[c].value) for c in at))
+
+
+def _groups(texts: Iterable[Any]) -> list[tuple[int, int] | tuple[None, None]]:
+    """Number and size of the group of each text, from 1 in order; nothing for a text alone."""
+    from classifier.duplicates import near_duplicate_groups  # needs an extra
+
+    firsts = near_duplicate_groups(t if isinstance(t, str) else "" for t in texts)
+    sizes = Counter(firsts)
+    several = dict.fromkeys(first for first in firsts if sizes[first] > 1)
+    numbers = {first: number for number, first in enumerate(several, 1)}
+    return [
+        (numbers[first], sizes[first]) if first in numbers else (None, None) for first in firsts
+    ]
 
 
 def cells(p: Prediction, evidence: bool = False) -> list[Any]:
@@ -217,21 +242,26 @@ def _write(
     path: Path,
     source: Source,
     names: tuple[str, ...],
-    journal: _Journal,
+    journal: Journal,
     classifier: SuggestionClassifier,
     masked: Collection[str] | None,
+    groups: list[tuple[int, int] | tuple[None, None]] | None,
     report: Report,
 ) -> None:
     target = open_target(path, source, names)
     counts: Counter[tuple[str, str]] = Counter()
     at = [source.header.index(name) for name in report.columns]
-    for n, (row, added) in enumerate(
-        zip(source.rows(), journal.rows(), strict=True), source.first_row
+    numbers = groups if groups is not None else repeat((), source.total)
+    for n, (row, added, group) in enumerate(
+        zip(source.rows(), journal.rows(), numbers, strict=True), source.first_row
     ):
         lane = added[3]
         if masked is not None:
             row = [_masked(cell, masked) for cell in row]
             added = [mask(v, masked) if isinstance(v, str) else v for v in added]
+        added[-1:-1] = group
+        if group and group[0]:
+            report.repeated[group[0]] += 1
         target.write(row, added, lane != LANES[AUTO])
         counts[added[0], lane] += 1
         _note_problems(report, n, row, added)
@@ -288,65 +318,3 @@ def _fingerprint(
         "evidence": evidence,
         "weilei": __version__,
     }
-
-
-class _Journal:
-    """The added cells of the rows done so far, one JSON line each, beside the output."""
-
-    def __init__(self, output: Path, fingerprint: dict[str, Any]) -> None:
-        self.path = output.with_name(f".{output.name}.进度")
-        self._head = json.dumps(fingerprint).encode() + b"\n"
-
-    def begin(self, resume: bool) -> int:
-        """Start anew, or keep what an earlier run of the same job left; gives the rows kept.
-
-        Raises:
-            InputError: there is a journal of another job, or the folder cannot be written.
-        """
-        kept = 0
-        try:
-            if resume and self.path.is_file():
-                with self.path.open("r+b") as file:
-                    head = file.readline()
-                    if head.endswith(b"\n") and head != self._head:
-                        raise InputError(
-                            f"上次没做完的 {self.path.name} 用的是别的文件、模型或选项，接不上。"
-                            "请去掉 --resume 从头做"
-                        )
-                    end = len(head)
-                    for line in file:
-                        if line.endswith(b"\n"):  # the last one may be half
-                            kept, end = kept + 1, end + len(line)
-                    file.truncate(end)
-            if not kept:
-                self.path.write_bytes(self._head)
-        except OSError as error:
-            raise self._unwritable(error) from None
-        return kept
-
-    def append(self, rows: list[list[Any]]) -> None:
-        """Add rows; they are on disk when this returns."""
-        # In ASCII, since a passage of evidence may hold half a character.
-        lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
-        try:
-            with self.path.open("ab") as file:
-                file.write(lines)
-        except OSError as error:
-            raise self._unwritable(error) from None
-
-    def rows(self) -> Iterator[list[Any]]:
-        """All rows, in order."""
-        with self.path.open("rb") as file:
-            next(file)
-            for line in file:
-                yield json.loads(line)
-
-    def remove(self) -> None:
-        """The job is done."""
-        self.path.unlink(missing_ok=True)
-
-    def _unwritable(self, error: OSError) -> InputError:
-        return InputError(
-            f"写不了文件夹 {self.path.parent}（{error.strerror or error}）。"
-            "请检查是否有权限、磁盘是否已满，或用 -o 换个位置"
-        )

@@ -37,8 +37,9 @@ def many(tmp_path: Path, clf: SuggestionClassifier) -> Path:
 
 def test_killed_and_resumed_gives_the_same_bytes(weilei: Run, many: Path, tmp_path: Path) -> None:
     whole, again = tmp_path / "whole.csv", tmp_path / "again.csv"
-    command = [str(Path(sys.executable).with_name("weilei")), "tag", str(many), "-q", "-o"]
-    process = subprocess.Popen([*command, str(again)], env={**os.environ, "PYTHONUTF8": "1"})
+    arguments = ["tag", many, "-q", "--duplicates", "-o"]
+    command = [str(Path(sys.executable).with_name("weilei")), *map(str, arguments), str(again)]
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONUTF8": "1"})
     journal = again.with_name(".again.csv.进度")
     for _ in range(1200):
         if journal.exists() and journal.read_bytes().count(b"\n") > 500:
@@ -50,9 +51,9 @@ def test_killed_and_resumed_gives_the_same_bytes(weilei: Run, many: Path, tmp_pa
     kept = journal.read_bytes()
     assert kept.count(b"\n") > 500
     journal.write_bytes(kept[:-7])  # the kill may cut a line in half
-    done = weilei("tag", many, "-q", "--resume", "-o", again)
+    done = weilei(*arguments, again, "--resume")
     assert done.returncode == 0, done.stderr
-    assert weilei("tag", many, "-q", "-o", whole).returncode == 0
+    assert weilei(*arguments, whole).returncode == 0
     assert again.read_bytes() == whole.read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again.csv", "whole.csv", "很多.csv"]
 

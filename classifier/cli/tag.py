@@ -71,6 +71,9 @@ def _words(text: str) -> list[str]:
     help="隐去手机号、身份证、银行卡、车牌、护照、邮箱；后面可写还要隐去的："
     "names 姓名，addresses 门牌（认不太准）。",
 )
+@click.option(
+    "--duplicates", is_flag=True, help="近乎相同的（一事多投）编成组，加两列“重复组”“同组条数”。"
+)
 @click.option("--resume", is_flag=True, help="接着上次被中断的做。")
 @click.option("-q", "--quiet", is_flag=True, help="只在出错时说话。")
 def tag(
@@ -82,6 +85,7 @@ def tag(
     max_error: float | None,
     evidence: bool,
     mask: str | None,
+    duplicates: bool,
     resume: bool,
     quiet: bool,
 ) -> None:
@@ -113,6 +117,7 @@ def tag(
                     text=text,
                     masked=None if mask is None else also,
                     evidence=evidence,
+                    duplicates=duplicates,
                     resume=resume,
                     started=partial(_begin, bar, task),
                     progress=partial(bar.advance, task),
@@ -163,6 +168,8 @@ def _show(report: Report) -> None:
     for line in _problems(report, report.problems):
         console.print(line)
     console.print("合计：" + "，".join(f"{name} {n}" for name, n in report.classes.most_common()))
+    if report.repeated:
+        console.print(f"近乎相同的 {report.repeated.total()} 条，分 {len(report.repeated)} 组")
     auto, review = report.lanes[LANES[AUTO]], report.lanes[LANES[REVIEW]]
     console.print(f"自动 {auto} 条，人工 {review} 条（底色标黄）。已写入 {report.output}")
 

@@ -23,6 +23,7 @@ _BATCH = 4096
 MOST_ROWS, MOST_CHARACTERS = 1_048_576, 32_767  # of a sheet and of a cell of Excel
 # Added columns that some kinds of file treat apart from the others.
 CLASS, PROBABILITY, SAID = "类别", "置信度", "原判"
+GROUP, GROUP_SIZE = "重复组", "同组条数"
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,8 @@ class ParquetTarget:
             fields = list(parquet.ParquetFile(source.path).schema_arrow)
         else:
             fields = [pyarrow.field(name, pyarrow.string()) for name in source.header]
-        numbers = {PROBABILITY: pyarrow.float64()}
+        whole = pyarrow.int64()
+        numbers = {PROBABILITY: pyarrow.float64(), GROUP: whole, GROUP_SIZE: whole}
         fields += [pyarrow.field(n, numbers.get(n, pyarrow.string())) for n in added]
         self._schema = pyarrow.schema(fields)
         self._as_text = source.kind != "parquet"
