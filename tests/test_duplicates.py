@@ -43,7 +43,7 @@ PLACES = (
     "幸福", "和平", "解放", "建设", "胜利", "朝阳", "团结", "东风", "光明", "新华", "青年", "长安",
 )  # fmt: skip
 THINGS = (
-    "路灯", "红绿灯", "公交站", "健身器材", "垃圾桶", "无障碍坡道", "充电桩", "井盖", "监控", "长椅",
+    "路灯", "红绿灯", "公交站", "健身器材", "垃圾桶", "无障碍坡道", "充电桩", "井盖", "长椅",
 )  # fmt: skip
 FAULTS = ("坏了半个多月没人修", "一直没有装", "数量太少不够用", "晚上噪音很大", "被占用了没人管")
 LETTER = (
@@ -110,6 +110,7 @@ def pairs(groups: Sequence[object]) -> int:
 def test_precision_and_recall_on_a_set_made_for_it() -> None:
     taxonomy = Taxonomy.load(shipped_model() / "taxonomy.toml")
     items = read_items(ROOT / "training" / "data" / "corpus.jsonl", taxonomy)
+    # Shorter ones must be equal to count, which is no test.
     texts = [it.text for it in items if it.split != "train" and len(it.text) >= 12]
     rows = made(texts, random.Random(6))
     found = near_duplicate_groups(text for text, _ in rows)
