@@ -1,0 +1,67 @@
+"""What one would write in an afternoon: a pipeline behind FastAPI, and behind LitServe."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from transformers import pipeline
+
+from classifier.bundle import shipped_model
+
+
+class Body(BaseModel):
+    """One text."""
+
+    text: str
+
+
+def _pipeline() -> Any:
+    folder = str(shipped_model())
+    return pipeline("text-classification", folder, tokenizer=folder, truncation=True, top_k=None)
+
+
+plain = FastAPI()
+_loaded: list[Any] = []
+
+
+@plain.post("/v1/classify")
+def classify(body: Body) -> list[dict[str, Any]]:
+    """Classify in a thread of FastAPI's pool."""
+    if not _loaded:
+        _loaded.append(_pipeline())
+    found: list[dict[str, Any]] = _loaded[0](body.text)
+    return found
+
+
+def main() -> None:
+    """LitServe with its own batching."""
+    import litserve
+
+    class Pipeline(litserve.LitAPI):  # type: ignore[misc]
+        """The same pipeline, in batches."""
+
+        def setup(self, device: str) -> None:
+            self.model = _pipeline()
+
+        def decode_request(self, request: dict[str, str]) -> str:
+            return request["text"]
+
+        def predict(self, texts: list[str]) -> Any:
+            return self.model(texts, batch_size=len(texts))
+
+        def encode_response(self, output: Any) -> Any:
+            return output
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int)
+    api = Pipeline(max_batch_size=32, batch_timeout=0.005, api_path="/v1/classify")
+    litserve.LitServer(api, accelerator="cpu").run(
+        port=parser.parse_args().port, generate_client_file=False, log_level="error"
+    )
+
+
+if __name__ == "__main__":
+    main()
