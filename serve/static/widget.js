@@ -72,7 +72,7 @@
     const ids = plain.matchAll(/(?:^|[^\dA-Za-z])([1-9]\d{5}(?:19|20)\d{9}[\dXx])(?![\dA-Za-z])/g);
     for (const [, id] of ids) {
       const sum = [...id.slice(0, 17)].reduce((s, d, i) => s + d * (2 ** (17 - i) % 11), 0);
-      if ("10X98765432"[sum % 11] === id[17].toUpperCase()) kinds.push("身份证号"); // GB 11643
+      if ("10X98765432"[sum % 11] === id[17].toUpperCase()) kinds.push("身份证"); // GB 11643
     }
     return kinds;
   }
@@ -95,10 +95,12 @@
     status.setAttribute("role", "status");
     const choices = make("fieldset");
     choices.hidden = true;
+    const notice = make("div"); // always there: a live region that appears is not announced
+    notice.setAttribute("role", "status");
     const personal = make("p", "personal");
-    personal.setAttribute("role", "status");
     personal.hidden = true;
-    box.append(status, choices, personal);
+    notice.append(personal);
+    box.append(status, choices, notice);
     root.append(box);
     area.after(host);
     const fields = ["weilei_class", "weilei_lane"].map((name) => {
