@@ -1,4 +1,5 @@
 # make tag    用随软件带的模型给 examples/ 里的建议打标（第一次会先装好运行环境）
+# make serve  在本机 8000 端口开网页和接口（第一次会先装好运行环境）
 # make test   装好开发环境并跑测试
 # make check  ruff + mypy + 测试
 
@@ -6,10 +7,13 @@ PYTHON ?= python3
 RUN := .venv
 DEV := .venv-dev
 
-.PHONY: tag test check lint clean
+.PHONY: tag serve test check lint clean
 
 tag: $(RUN)/.ready
 	$(RUN)/bin/weilei tag examples/建议.xlsx
+
+serve: $(RUN)/.serve
+	$(RUN)/bin/weilei serve
 
 test: $(DEV)/.ready
 	$(DEV)/bin/pytest
@@ -24,6 +28,10 @@ lint: $(DEV)/.ready
 $(RUN)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(RUN)
 	$(RUN)/bin/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(RUN)/.serve: $(RUN)/.ready
+	$(RUN)/bin/pip install --quiet --disable-pip-version-check -e '.[serve]'
 	touch $@
 
 $(DEV)/.ready: pyproject.toml constraints.txt

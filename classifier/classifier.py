@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,11 +49,10 @@ class SuggestionClassifier:
         bundle: Bundle,
         encoder: Encoder,
         taxonomy: Taxonomy,
-        max_error: float | None = None,
     ) -> None:
         self.bundle = bundle
         self.taxonomy = taxonomy
-        self.max_error = bundle.calibration.max_error if max_error is None else max_error
+        self.max_error = bundle.calibration.max_error
         self.threshold = bundle.calibration.threshold(self.max_error)
         self._texts = TextEncoder(bundle.path / "tokenizer.json", bundle.max_length)
         self._encoder = encoder
@@ -90,10 +90,23 @@ class SuggestionClassifier:
                     f"分类表 {taxonomy} 的 id 和模型 {bundle.id} 的不一致。"
                     "只能改名称、主办单位和说明；增减类别要用 weilei train 重新训练"
                 )
-        if max_error is not None and not 0 < max_error < 1:
-            raise InputError("允许的错误率要在 0 和 1 之间，例如 0.02 表示 2%")
         encoder = OnnxEncoder(bundle.path / "model.onnx", bundle.pad_id, threads)
-        return cls(bundle, encoder, categories, max_error)
+        return cls(bundle, encoder, categories).with_max_error(max_error)
+
+    def with_max_error(self, max_error: float | None) -> SuggestionClassifier:
+        """The same classifier with another promise; both share all parts. None changes nothing.
+
+        Raises:
+            InputError: `max_error` is out of range.
+        """
+        if max_error is None:
+            return self
+        if not 0 < max_error < 1:
+            raise InputError("允许的错误率要在 0 和 1 之间，例如 0.02 表示 2%")
+        other = copy.copy(self)
+        other.max_error = max_error
+        other.threshold = self.bundle.calibration.threshold(max_error)
+        return other
 
     @property
     def model_id(self) -> str:

@@ -128,7 +128,7 @@ _RULES = (
 )  # fmt: skip
 ALWAYS = ("email", "id_card", "bank_card", "mobile", "landline", "plate", "passport")
 OPTIONAL = ("names", "addresses")
-_SIGNS = {rule.kind: rule.sign for rule in _RULES}
+SIGNS = {rule.kind: rule.sign for rule in _RULES}
 
 
 def find(text: str, also: Collection[str] = ()) -> list[Found]:
@@ -172,6 +172,6 @@ def mask(text: str, also: Collection[str] = ()) -> str:
     """
     out, at = [], 0
     for found in find(text, also):
-        out += [text[at : found.start], _SIGNS[found.kind]]
+        out += [text[at : found.start], SIGNS[found.kind]]
         at = found.end
     return "".join([*out, text[at:]])

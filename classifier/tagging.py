@@ -50,11 +50,11 @@ class Report:
 
     Attributes:
         columns: names of the columns that were read as text.
-        lanes: rows by lane.
-        classes: rows by class.
+        counts: rows by class and lane.
         problems: what was wrong → numbers of the first such rows, as Excel counts.
         problem_counts: how many such rows there are.
         sample: text and added cells of the first rows, to show.
+        review: row number, text and added cells of the first rows for a person.
     """
 
     file: Path
@@ -62,11 +62,27 @@ class Report:
     note: str
     columns: list[str]
     total: int
-    lanes: Counter[str] = field(default_factory=Counter)
-    classes: Counter[str] = field(default_factory=Counter)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     problems: dict[str, list[int]] = field(default_factory=dict)
     problem_counts: Counter[str] = field(default_factory=Counter)
     sample: list[tuple[str, list[Any]]] = field(default_factory=list)
+    review: list[tuple[int, str, list[Any]]] = field(default_factory=list)
+
+    @property
+    def classes(self) -> Counter[str]:
+        """Rows by class."""
+        return self._sum(0)
+
+    @property
+    def lanes(self) -> Counter[str]:
+        """Rows by lane."""
+        return self._sum(1)
+
+    def _sum(self, part: int) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for key, n in self.counts.items():
+            found[key[part]] += n
+        return found
 
     def add_problem(self, what: str, row: int) -> None:
         """Count a row with a problem."""
@@ -196,7 +212,7 @@ def _write(
     report: Report,
 ) -> None:
     target = open_target(path, source, names)
-    counts: Counter[tuple[str, str]] = Counter()
+    counts = report.counts
     at = [source.header.index(name) for name in report.columns]
     for n, (row, added) in enumerate(
         zip(source.rows(), journal.rows(), strict=True), source.first_row
@@ -210,9 +226,8 @@ def _write(
         _note_problems(report, n, row, added)
         if len(report.sample) < _SHOWN:
             report.sample.append((str(_text(row, at) or ""), added))
-    for (name, lane), n in counts.items():
-        report.classes[name] += n
-        report.lanes[lane] += n
+        if lane != LANES[AUTO] and len(report.review) < _SHOWN:
+            report.review.append((n, str(_text(row, at) or ""), added))
     promise = classifier.max_error
     target.close(
         Summary(

@@ -7,6 +7,7 @@ import sys
 import click
 
 from classifier import __version__
+from classifier.cli.serve import serve
 from classifier.cli.tag import corrections, info, tag
 from classifier.cli.train import evaluate, export, train
 from classifier.errors import WeileiError
@@ -23,7 +24,7 @@ def cli() -> None:
     """微类：把群众意见建议分到“微”类，拿不准的交给人。"""
 
 
-for command in (tag, corrections, train, evaluate, export, info):
+for command in (tag, serve, corrections, train, evaluate, export, info):
     cli.add_command(command)
 
 

@@ -1,0 +1,126 @@
+"""The application: settings in, ASGI out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from classifier import __version__
+from classifier.errors import WeileiError
+from serve.drain import on_signals
+from serve.errors import ProblemError, of, problem
+from serve.guard import Guard
+from serve.pages import add_pages
+from serve.protocol import PatientProtocol
+from serve.routes import health, v1
+from serve.runtime import Runtime
+from serve.schemas import ProblemOut
+from serve.settings import CONFIG, Settings, load_settings
+
+
+def create_app(settings: Settings | None = None) -> Guard:
+    """The whole server as one ASGI application.
+
+    Raises:
+        InputError: the settings are wrong.
+        ModelError: the model folder cannot be used.
+    """
+    if settings is None:  # a worker process of uvicorn
+        file = os.environ.get(CONFIG)
+        settings = load_settings(Path(file) if file else None)
+    PatientProtocol.patience = settings.slow_client  # uvicorn makes the protocols itself
+    runtime = Runtime(settings)
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        async with runtime.life():
+            on_signals(runtime)
+            yield
+
+    app = FastAPI(
+        title="微类", version=__version__, lifespan=life, openapi_url="/v1/openapi.json",
+        docs_url=None, redoc_url=None,
+        description="给群众意见建议定类。出错时的回答都是 application/problem+json（RFC 9457）。",
+    )  # fmt: skip
+    app.state.runtime = runtime
+    app.include_router(v1)
+    app.include_router(health)
+    add_pages(app)
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(WeileiError, _library)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    _describe(app, bool(settings.api_keys))
+    inner: Any = app
+    if settings.allow_origins:
+        inner = CORSMiddleware(
+            app, allow_origins=settings.allow_origins, allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["content-type", "x-api-key"], max_age=600,
+            expose_headers=["retry-after", "x-request-id"],
+        )  # fmt: skip
+    return Guard(inner, settings, runtime.metrics, runtime.admit)
+
+
+def _describe(app: FastAPI, keyed: bool) -> None:
+    """Add to OpenAPI what FastAPI cannot know: problem details and the key."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
+        schema = plain()
+        parts = schema.setdefault("components", {})
+        parts.setdefault("schemas", {})["ProblemOut"] = ProblemOut.model_json_schema()
+        if keyed:
+            parts["securitySchemes"] = {
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+            }
+            for path, operations in schema["paths"].items():
+                if path.startswith("/v1/"):
+                    for operation in operations.values():
+                        operation["security"] = [{"key": []}]
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
+async def _problem(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ProblemError)
+    return problem(error.status, error.detail, error.headers)
+
+
+async def _library(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, WeileiError)
+    return await _problem(request, of(error))
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(e["type"] == "json_invalid" for e in found):
+        return problem(400)
+    where = "、".join(dict.fromkeys(map(_place, found)))
+    return problem(422, f"这些地方不合要求：{where[:200]}。请按接口说明改正后再发。")
+
+
+def _place(error: Any) -> str:
+    """Where an error is, never the value or a foreign name: it may be what a citizen wrote."""
+    if error["type"] == "extra_forbidden":
+        return "有接口说明里没有的字段"
+    return ".".join(map(str, error["loc"][1:])) or "请求体"
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, ProblemError):  # raised while FastAPI read the body
+        return await _problem(request, error.__cause__)
+    return problem(error.status_code, headers=error.headers)

@@ -1,0 +1,261 @@
+"""Uploaded tables: each in a folder of its own, with its state on disk beside it.
+
+The state is a small file, so that any worker can answer for a table that
+another one is working on. A folder is gone after an hour or when it is
+deleted; a worker that finds the folder of its table gone stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from classifier import SuggestionClassifier
+from classifier.decision import AUTO, REVIEW
+from classifier.errors import InputError, WeileiError
+from classifier.tables.source import SUFFIXES
+from classifier.tagging import LANES, TAGGED, Report, tag_file
+from serve.errors import ProblemError, problem
+from serve.settings import Settings
+
+STATE = "状态.json"
+_TOUCH = 0.3  # seconds between two notes of progress
+_DEAD = 60.0  # seconds without a note after which nobody works on a table any more
+_SHOWN = 100  # review rows in the state
+_OPEN = ("queued", "running")
+
+
+class _GoneError(Exception):
+    """The table was deleted while it was being worked on."""
+
+
+class Files:
+    """Receives, tags, answers for and removes uploaded tables."""
+
+    def __init__(self, settings: Settings, classifier: Callable[[], SuggestionClassifier]) -> None:
+        self._settings, self._classifier = settings, classifier
+        self._root = settings.files
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="files")
+        self._closing = False
+
+    async def receive(
+        self, name: str, data: BinaryIO, owner: str, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Keep an uploaded table and start on it.
+
+        Raises:
+            ProblemError: 422 for a name that is no table's, 429 for too many tables.
+        """
+        name = Path(name.replace("\\", "/")).name[-120:]
+        suffix = Path(name).suffix.lower()
+        if suffix not in SUFFIXES:
+            raise ProblemError(422, f"只收表格文件（{'、'.join(SUFFIXES)}）。")
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        waiting = [s for f in self._root.iterdir() if (s := _read(f)) and s["state"] in _OPEN]
+        if len(waiting) >= self._settings.max_files:
+            raise ProblemError(429, "排队的表格太多。", {"Retry-After": "30"})
+        folder = self._root / secrets.token_urlsafe(16).replace("-", "_")
+        folder.mkdir(mode=0o700)
+        source = folder / f"原表{suffix}"
+        await asyncio.to_thread(_copy, data, source)
+        state = {
+            "id": folder.name, "name": name, "owner": owner, "state": "queued", "done": 0,
+            "total": None, "rows": None, "classes": {}, "lanes": {}, "note": "", "columns": [],
+            "problems": [], "review": [], "error": None, "output": "",
+        }  # fmt: skip
+        _write(folder, state)
+        self._pool.submit(self._tag, folder, source, state, options)
+        return public(state)
+
+    def state(self, number: str, owner: str) -> dict[str, Any]:
+        """The state of a table.
+
+        Raises:
+            ProblemError: 404 for a table that is not there, or somebody else's.
+        """
+        return public(self._own(number, owner))
+
+    def table(self, number: str, owner: str) -> tuple[Path, str]:
+        """The tagged table, and the name to save it under.
+
+        Raises:
+            ProblemError: 404, or 409 while it is not finished.
+        """
+        state = self._own(number, owner)
+        if state["state"] != "done":
+            raise ProblemError(409)
+        path = self._root / number / state["output"]
+        return path, f"{Path(state['name']).stem}{TAGGED}{path.suffix}"
+
+    def remove(self, number: str, owner: str) -> None:
+        """Delete a table and everything made of it.
+
+        Raises:
+            ProblemError: 404.
+        """
+        self._own(number, owner)
+        shutil.rmtree(self._root / number, ignore_errors=True)
+
+    async def events(self, number: str, owner: str) -> AsyncIterator[dict[str, str]]:
+        """Progress of a table as server-sent events, until it is done or failed."""
+        while True:
+            try:
+                state = self.state(number, owner)
+            except ProblemError as error:
+                body = problem(error.status).body
+                yield {"event": "failed", "data": bytes(body).decode()}
+                return
+            if state["state"] in _OPEN:
+                yield {
+                    "event": "progress",
+                    "data": json.dumps({"done": state["done"], "total": state["total"]}),
+                }
+                await asyncio.sleep(_TOUCH)
+                continue
+            done = state["state"] == "done"
+            data = state if done else state["error"]
+            yield {
+                "event": "done" if done else "failed",
+                "data": json.dumps(data, ensure_ascii=False),
+            }
+            return
+
+    async def sweep(self) -> None:
+        """Every minute, remove what is too old."""
+        while True:
+            await asyncio.to_thread(self._sweep)
+            await asyncio.sleep(min(60.0, self._settings.keep_files / 4))
+
+    def _sweep(self) -> None:
+        if not self._root.is_dir():
+            return
+        for folder in self._root.iterdir():
+            try:
+                age = time.time() - folder.stat().st_mtime
+            except FileNotFoundError:
+                continue
+            if age > self._settings.keep_files:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    async def close(self) -> None:
+        """Stop; tables that are not finished are told so."""
+        self._closing = True
+        await asyncio.to_thread(self._pool.shutdown)
+
+    def _own(self, number: str, owner: str) -> dict[str, Any]:
+        folder = self._root / number
+        state = _read(folder) if number.replace("_", "").isalnum() else None
+        if state is None or state["owner"] != owner:
+            raise ProblemError(404)
+        if state["state"] in _OPEN and time.time() - (folder / STATE).stat().st_mtime > _DEAD:
+            _fail(state, "处理中断了，请重新上传。")
+        return state
+
+    def _tag(
+        self, folder: Path, source: Path, state: dict[str, Any], options: dict[str, Any]
+    ) -> None:
+        noted = 0.0
+
+        def note(n: int) -> None:
+            nonlocal noted
+            state["done"] += n
+            if self._closing or not folder.is_dir():
+                raise _GoneError
+            if time.monotonic() - noted > _TOUCH:
+                noted = time.monotonic()
+                _write(folder, state)
+
+        def begin(table: Any, done: int) -> None:
+            state.update(state="running", total=table.total)
+            note(0)
+
+        try:
+            report = tag_file(
+                source,
+                self._classifier().with_max_error(options.pop("max_error")),
+                output=folder / f"结果{_kind(source)}",
+                started=begin,
+                progress=note,
+                **options,
+            )
+            state.update(state="done", **_summary(report))
+        except _GoneError:
+            _fail(state, "服务停止了，请重新上传。")
+        except WeileiError as error:
+            _fail(state, str(error).replace(str(source), state["name"]))
+        except Exception as error:  # the table must not stay “running” for ever
+            _fail(state, f"打标时出错（{type(error).__name__}），请检查表格，或换成 .xlsx 再试。")
+        with contextlib.suppress(_GoneError):
+            _write(folder, state)
+
+
+def public(state: dict[str, Any]) -> dict[str, Any]:
+    """What a client may see of a state."""
+    return {k: v for k, v in state.items() if k not in ("owner", "output")}
+
+
+def _summary(report: Report) -> dict[str, Any]:
+    return {
+        "done": report.total,
+        "rows": report.total,
+        "output": report.output.name,
+        "note": report.note,
+        "columns": report.columns,
+        "classes": {
+            name: {lane: report.counts[name, LANES[lane]] for lane in (AUTO, REVIEW)}
+            for name in report.classes
+        },
+        "lanes": {lane: report.lanes[LANES[lane]] for lane in (AUTO, REVIEW)},
+        "problems": [
+            {"what": what, "count": report.problem_counts[what], "rows": rows}
+            for what, rows in report.problems.items()
+        ],
+        "review": [
+            {"row": n, "text": text, "primary": added[0], "probability": added[2],
+             "reason": added[4]}
+            for n, text, added in report.review
+        ],
+    }  # fmt: skip
+
+
+def _kind(source: Path) -> str:
+    return source.suffix if source.suffix in (".jsonl", ".parquet") else ".xlsx"
+
+
+def _fail(state: dict[str, Any], detail: str) -> None:
+    state.update(state="failed", error=json.loads(bytes(problem(422, detail).body)))
+
+
+def _copy(data: BinaryIO, target: Path) -> None:
+    try:
+        with target.open("xb") as out:
+            shutil.copyfileobj(data, out)
+    except OSError as error:
+        shutil.rmtree(target.parent, ignore_errors=True)
+        raise InputError(f"服务器存不下这个文件（{error.strerror}），请告诉管理员。") from None
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _write(folder: Path, state: dict[str, Any]) -> None:
+    part = folder / f".{STATE}"
+    try:
+        part.write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
+        os.replace(part, folder / STATE)
+    except FileNotFoundError:  # deleted in between
+        raise _GoneError from None

@@ -1,0 +1,83 @@
+"""The parts that live as long as the server: classifier, queue, files, state."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from classifier import Prediction, SuggestionClassifier
+from classifier.errors import WeileiError
+from serve.batching import Batcher
+from serve.errors import ProblemError
+from serve.files import Files
+from serve.metrics import Metrics
+from serve.settings import Settings
+
+log = logging.getLogger("weilei.serve")
+
+
+class Runtime:
+    """What the routes share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.classifier = self._load()
+        self.files = Files(settings, lambda: self.classifier)
+        self.batcher: Batcher | None = None
+        self.draining = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether new work should be sent here."""
+        return self.batcher is not None and not self.draining
+
+    def admit(self) -> None:
+        """Refuse a request before its body is read, if there is no room for it.
+
+        Raises:
+            ProblemError: 429 or 503.
+        """
+        if self.batcher is None:
+            raise ProblemError(503, headers={"Retry-After": "1"})
+        self.batcher.admit()
+
+    async def reload(self) -> bool:
+        """Load the model folder again; the old model stays if the new one is not whole."""
+        try:
+            self.classifier = await asyncio.to_thread(self._load)
+        except WeileiError as error:
+            log.error('{"reload": "refused", "error": "%s"}', type(error).__name__)
+            return False
+        log.info('{"reload": "done", "model": "%s"}', self.classifier.model_id)
+        return True
+
+    @asynccontextmanager
+    async def life(self) -> AsyncIterator[None]:
+        """From start to stop: accepted work is finished before it ends."""
+        self.batcher = Batcher(
+            self._classify,
+            max_batch=self.settings.max_batch,
+            max_queue=self.settings.max_queue,
+            metrics=self.metrics,
+        )
+        sweeper = asyncio.create_task(self.files.sweep())
+        try:
+            yield
+        finally:
+            sweeper.cancel()
+            await self.files.close()
+            await self.batcher.close()
+
+    def _load(self) -> SuggestionClassifier:
+        s = self.settings
+        classifier = SuggestionClassifier.from_pretrained(
+            s.model, taxonomy=s.taxonomy, max_error=s.max_error, threads=s.threads
+        )
+        classifier.predict(["热身"])  # the first call builds the kernels
+        return classifier
+
+    def _classify(self, texts: list[str], evidence: bool) -> list[Prediction]:
+        return self.classifier.predict(texts, evidence=evidence)

@@ -1,0 +1,117 @@
+"""Settings of the server: from the environment, or from a TOML file.
+
+Every field is ``WEILEI_SERVE_`` + its name in capitals in the environment, or
+its name in the file. Whatever is not a field is refused: a typing error in the
+name of a limit must not leave the server without that limit.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from classifier.errors import InputError
+
+PREFIX = "WEILEI_SERVE_"
+CONFIG = f"{PREFIX}CONFIG"  # path of the file, for worker processes
+
+
+class Settings(BaseSettings):
+    """What an operator may set. Lengths in characters, sizes in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="监听的地址；不是本机时必须有 api_keys")
+    port: int = Field(8000, ge=0, le=65535, description="端口")
+    workers: int = Field(1, ge=1, le=64, description="进程数，互不共享")
+    threads: int | None = Field(None, ge=1, description="每个进程用几个核，不写就全用")
+    model: Path | None = Field(None, description="模型文件夹，不写就用随软件带的")
+    taxonomy: Path | None = Field(None, description="改过主办单位的分类表")
+    max_error: float | None = Field(None, gt=0, lt=1, description="自动通道承诺的错误率")
+    api_keys: tuple[str, ...] = Field((), description="钥匙的 SHA-256（64 位十六进制），可以几把")
+    allow_origins: tuple[str, ...] = Field((), description="哪些网站的页面可以直接调用（CORS）")
+    rate_limit: str = Field("1200/minute", description="每把钥匙的请求数上限")
+    max_characters: int = Field(5000, ge=1, description="一条建议最多几个字")
+    max_body: int = Field(2_000_000, ge=1000, description="请求体最大几字节（上传文件除外）")
+    max_upload: int = Field(50_000_000, ge=1000, description="上传的文件最大几字节")
+    max_queue: int = Field(16_000, ge=1, description="排队的字数上限，超过回 429")
+    max_batch: int = Field(500, ge=1, description="一次一起算的字数")
+    deadline: float = Field(5.0, gt=0, description="一个请求最多等几秒，超过回 504")
+    slow_client: float = Field(10.0, gt=0, description="发请求头、请求体最慢几秒")
+    drain: float = Field(1.0, ge=0, le=5, description="收到停止信号后再接几秒，/readyz 已是 503")
+    files: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir()) / f"weilei-files-{_user()}",
+        description="上传的表格和结果放在哪里",
+    )
+    keep_files: float = Field(3600.0, gt=0, description="上传的表格和结果留几秒")
+    max_files: int = Field(20, ge=1, description="最多几个表格在排队或在做")
+
+    @field_validator("api_keys")
+    @classmethod
+    def _hashed(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch("[0-9a-f]{64}", key) for key in keys):
+            raise ValueError("要写钥匙的 SHA-256，不是钥匙本身；用 weilei serve --make-key 生成")
+        return keys
+
+    @model_validator(mode="after")
+    def _keys_beyond_this_machine(self) -> Settings:
+        if not self.api_keys and not _loopback(self.host):
+            raise ValueError(
+                f"host 是 {self.host}，别的机器也能连上，必须先设 api_keys；"
+                "用 weilei serve --make-key 生成"
+            )
+        return self
+
+
+def load_settings(file: Path | None = None, **given: Any) -> Settings:
+    """Settings from `given`, then the environment, then `file`, then the defaults.
+
+    Raises:
+        InputError: an unknown name, a value out of range, or a file that is not TOML.
+    """
+    known = set(Settings.model_fields)
+    here = {
+        name.upper().removeprefix(PREFIX).lower(): name
+        for name in os.environ
+        if name.upper().startswith(PREFIX) and name.upper() != CONFIG
+    }
+    if foreign := sorted(name for field, name in here.items() if field not in known):
+        raise InputError(f"不认识的环境变量 {'、'.join(foreign)}；能用的见 README“接口”一节")
+    from_file: dict[str, Any] = {}
+    if file is not None:
+        try:
+            from_file = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"读不了设置文件 {file}：{error}") from error
+    rest = {k: v for k, v in from_file.items() if k not in here and k not in given}
+    try:
+        return Settings(**rest, **{k: v for k, v in given.items() if v is not None})
+    except ValidationError as error:
+        raise InputError("设置不对：" + "；".join(map(_readable, error.errors()))) from None
+
+
+def _readable(error: Any) -> str:
+    where = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"没有叫 {where} 的设置"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{where} {message}" if where else message
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _user() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

@@ -1,0 +1,206 @@
+"""What the API answers, from a real server on loopback."""
+
+from __future__ import annotations
+
+import json
+import time
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import openpyxl
+import pytest
+
+from classifier import SuggestionClassifier
+from tests.conftest import ROOT
+from tests.serving.conftest import Server
+
+EXAMPLE = ROOT / "examples" / "建议.xlsx"
+TEXTS = [
+    "三路公交车等了四十分钟不来",
+    "老年卡在哪儿办",
+    "",
+    "asdf qwer",
+    "小区门口的路灯坏了半个月",
+]
+
+
+def test_the_same_as_the_library(server: Server, clf: SuggestionClassifier) -> None:
+    wanted = [p.to_dict() for p in clf.predict(TEXTS)]
+    with server.client() as client:
+        many = client.post("/v1/classify/batch", json={"texts": TEXTS}).json()["predictions"]
+        one_by_one = [client.post("/v1/classify", json={"text": t}).json() for t in TEXTS]
+    assert many == one_by_one
+    for found, expected in zip(many, wanted, strict=True):
+        assert found.pop("personal") == []
+        assert found == json.loads(json.dumps(expected))
+
+
+def test_title_evidence_and_personal_data(server: Server, clf: SuggestionClassifier) -> None:
+    text = "家里老人走路不便，我的电话是13812345678，盼望加装电梯"
+    with server.client() as client:
+        body = {"title": "加装电梯", "text": text, "evidence": True}
+        found = client.post("/v1/classify", json=body).json()
+    wanted = clf.predict([f"加装电梯。{text}"], evidence=True)[0]
+    assert (found["primary"], tuple(found["evidence"])) == (wanted.primary, wanted.evidence)
+    [personal] = found["personal"]
+    assert personal["name"] == "手机号"
+    assert text[personal["start"] : personal["end"]] == "13812345678"
+
+
+@pytest.mark.parametrize(
+    "body", ['{"text": "a\\u0000路灯坏了"}', '{"text": "\\ud83d路灯坏了"}', '{"text": "😀"}']
+)
+def test_strange_text_is_still_text(server: Server, body: str) -> None:
+    with server.client() as client:
+        done = client.post(
+            "/v1/classify", content=body, headers={"content-type": "application/json"}
+        )
+    assert done.status_code == 200
+    assert done.json()["primary"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status"),
+    [
+        ("POST", "/v1/classify", b'{"text": ', 400),
+        ("POST", "/v1/classify", b"[" * 1_000_000, 400),
+        ("POST", "/v1/classify", b'{"text": 1}', 422),
+        ("POST", "/v1/classify", b'{"text": "a", "more": 1}', 422),
+        ("POST", "/v1/classify", json.dumps({"text": "字" * 5001}).encode(), 422),
+        ("POST", "/v1/classify", b"\xff\xfe", 400),
+        ("POST", "/v1/classify", b"x" * 2_000_001, 413),
+        ("POST", "/v1/classify/batch", json.dumps({"texts": ["a"] * 257}).encode(), 422),
+        ("POST", "/v1/classify/batch", b'{"texts": []}', 422),
+        ("PUT", "/v1/classify", b"", 405),
+        ("GET", "/v1/nothing", b"", 404),
+        ("GET", "/v1/files/..%2F..%2Fetc", b"", 404),
+        ("GET", "/v1/files/abc/table", b"", 404),
+        ("DELETE", "/v1/files/abc", b"", 404),
+    ],
+)
+def test_errors_are_problem_details(
+    server: Server, method: str, path: str, content: bytes, status: int
+) -> None:
+    with server.client() as client:
+        done = client.request(
+            method, path, content=content, headers={"content-type": "application/json"}
+        )
+    assert done.status_code == status
+    assert done.headers["content-type"] == "application/problem+json"
+    assert done.json()["status"] == status
+    assert any("\u4e00" <= c <= "\u9fff" for c in done.json()["detail"])
+
+
+def test_a_body_without_end_is_refused(server: Server) -> None:
+    def endless() -> object:
+        while True:
+            yield b"x" * 65536
+
+    with server.client() as client:
+        try:
+            done = client.post("/v1/classify", content=endless())  # type: ignore[arg-type]
+            assert done.status_code == 413
+        except httpx.TransportError:
+            pass  # closed while we were still sending
+        assert client.get("/readyz").status_code == 200
+
+
+def test_taxonomy_and_model(server: Server, clf: SuggestionClassifier) -> None:
+    with server.client() as client:
+        taxonomy, model = client.get("/v1/taxonomy").json(), client.get("/v1/model").json()
+    assert [c["id"] for c in taxonomy["classes"]] == clf.taxonomy.ids
+    assert model["id"] == clf.model_id
+    assert model["threshold"] == clf.threshold
+    assert "<h1>" in model["card_html"]
+
+
+def test_openapi_is_chinese_and_whole(server: Server) -> None:
+    with server.client() as client:
+        schema = client.get("/v1/openapi.json").json()
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            assert any("\u4e00" <= c <= "\u9fff" for c in operation["summary"]), path
+    assert "ProblemOut" in schema["components"]["schemas"]
+
+
+def finished(client: httpx.Client, number: str) -> dict[str, object]:
+    for _ in range(600):
+        state: dict[str, object] = client.get(f"/v1/files/{number}").json()
+        if state["state"] in ("done", "failed"):
+            return state
+        time.sleep(0.1)
+    raise AssertionError(state)
+
+
+def test_a_table_goes_through(server: Server, clf: SuggestionClassifier) -> None:
+    with server.client() as client:
+        sent = client.post(
+            "/v1/files", files={"file": ("建议.xlsx", EXAMPLE.read_bytes())},
+            data={"max_error": "0.05", "mask": "true"},
+        )  # fmt: skip
+        assert sent.status_code == 202
+        place = sent.headers["location"]
+        with client.stream("GET", f"{place}/events") as stream:
+            events = [line[7:] for line in stream.iter_lines() if line.startswith("event: ")]
+        assert events[-1] == "done"
+        assert set(events[:-1]) <= {"progress"}
+        state = client.get(place).json()
+        got = client.get(f"{place}/table")
+        assert client.delete(place).status_code == 204
+        assert client.get(place).status_code == 404
+    rows = list(openpyxl.load_workbook(BytesIO(got.content)).worksheets[0].values)
+    before = list(openpyxl.load_workbook(EXAMPLE).worksheets[0].values)
+    assert len(rows) == len(before)
+    assert state["rows"] == len(before) - 1 == state["lanes"]["auto"] + state["lanes"]["review"]
+    assert sum(c["auto"] + c["review"] for c in state["classes"].values()) == state["rows"]
+    assert all(row["text"] for row in state["review"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status"),
+    [("a.exe", b"MZ", 422), ("空.csv", b"", 202), ("坏.xlsx", b"PK\x03\x04not", 202)],
+)
+def test_a_table_that_cannot_be_read(
+    server: Server, name: str, content: bytes, status: int
+) -> None:
+    with server.client() as client:
+        sent = client.post("/v1/files", files={"file": (name, content)})
+        assert sent.status_code == status
+        if status == 202:
+            state = finished(client, sent.json()["id"])
+            assert state["state"] == "failed"
+            detail = state["error"]["detail"]  # type: ignore[index]
+            assert "/tmp" not in detail
+            assert any("\u4e00" <= c <= "\u9fff" for c in detail)
+
+
+def test_no_text_and_no_personal_data_in_log_metrics_or_errors(
+    server: Server, tmp_path: Path
+) -> None:
+    canary = "13987654321"
+    secret = f"金丝雀{canary}的路灯坏了"
+    table = tmp_path / f"{canary}.csv"
+    table.write_text(f"内容\n{secret}\n", encoding="utf-8")
+    with server.client() as client:
+        answers = [
+            client.post("/v1/classify", json={"text": secret}),
+            client.post("/v1/classify", json={"text": [secret]}),
+            client.post("/v1/classify", json={secret: secret}),
+            client.post("/v1/classify", content=secret.encode() + b"{"),
+            client.post("/v1/classify/batch", json={"texts": [secret, 5]}),
+            client.get(f"/v1/{secret}"),
+            client.get("/v1/taxonomy", params={"q": secret}),
+            client.get(f"/v1/files/{canary}"),
+            client.post("/v1/files", files={"file": (f"{secret}.exe", b"")}),
+            client.post("/v1/files", files={"file": (secret, b"")}, data={"max_error": secret}),
+        ]
+        sent = client.post("/v1/files", files={"file": (table.name, table.read_bytes())})
+        finished(client, sent.json()["id"])
+        metrics = client.get("/metrics").text
+    for answer in answers[1:]:
+        assert canary not in answer.text, answer.request.url
+    assert canary not in metrics
+    assert "金丝雀" not in metrics
+    assert canary not in server.logged()
+    assert "金丝雀" not in server.logged()

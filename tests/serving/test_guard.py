@@ -1,0 +1,156 @@
+"""Keys, limits, slow clients and settings, with a real server for each set of settings."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from classifier.errors import InputError
+from serve.settings import Settings, load_settings
+from tests.conftest import ROOT
+from tests.serving.conftest import Start
+
+KEY, OTHER = "first-key", "second-key"
+HASHES = [hashlib.sha256(k.encode()).hexdigest() for k in (KEY, OTHER)]
+ONE = {"text": "路灯坏了半个月没人修"}
+
+
+def test_keys_rate_and_owners(start: Start) -> None:
+    server = start(api_keys=f'["{HASHES[0]}", "{HASHES[1]}"]', rate_limit="5/minute")
+    first, second = ({"X-API-Key": key} for key in (KEY, OTHER))
+    with server.client() as client:
+        assert client.get("/").status_code == 200
+        assert client.post("/v1/classify", json=ONE).status_code == 401
+        assert client.post("/v1/classify", json=ONE, headers={"X-API-Key": "x"}).status_code == 401
+        assert client.post("/v1/classify", json=ONE, headers=first).status_code == 200
+        sent = client.post("/v1/files", files={"file": ("a.csv", b"text\nx\n")}, headers=first)
+        place = sent.headers["location"]
+        assert client.get(place, headers=first).status_code == 200
+        assert client.get(place, headers=second).status_code == 404
+        statuses = [client.get("/v1/taxonomy", headers=first) for _ in range(4)]
+        assert statuses[-1].status_code == 429
+        assert 1 <= int(statuses[-1].headers["retry-after"]) <= 60
+        assert client.get("/v1/taxonomy", headers=second).status_code == 200
+    assert KEY not in server.logged()
+
+
+def test_overload_is_refused_at_once_and_accepted_work_is_done(start: Start) -> None:
+    server = start(max_queue=300, max_batch=60)
+    with server.client(limits=httpx.Limits(max_connections=64)) as client:
+        client.post("/v1/classify", json=ONE)
+        with ThreadPoolExecutor(64) as pool:
+            texts = [f"第{i}号路口的红绿灯坏了，早高峰堵成一团，盼望快来修一修" for i in range(300)]
+            done = list(pool.map(lambda t: client.post("/v1/classify", json={"text": t}), texts))
+        assert {d.status_code for d in done} == {200, 429}
+        assert all(int(d.headers["retry-after"]) >= 1 for d in done if d.status_code == 429)
+        assert client.post("/v1/classify", json=ONE).status_code == 200
+
+
+def test_a_deadline_gives_504(start: Start) -> None:
+    server = start(deadline=0.001)
+    with server.client() as client:
+        done = client.post("/v1/classify/batch", json={"texts": ["路灯坏了" * 60] * 64})
+    assert done.status_code == 504
+
+
+def test_slow_clients_are_let_go(start: Start) -> None:
+    server = start(slow_client=0.5)
+    host, port = server.url.removeprefix("http://").split(":")
+    head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\n"
+    for said in (b"", head, head + b"Content-Length: 100\r\n\r\n{"):
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(said)
+            answer = b""
+            while part := connection.recv(4096):
+                answer += part
+            assert answer == b"" or b" 408 " in answer.split(b"\r\n")[0]
+
+
+def test_uploads_are_gone_after_their_time(start: Start, tmp_path: Path) -> None:
+    server = start(keep_files=1)
+    with server.client() as client:
+        sent = client.post("/v1/files", files={"file": ("a.csv", "内容\n路灯坏了\n".encode())})
+        assert sent.status_code == 202
+        for _ in range(100):
+            if client.get(sent.headers["location"]).status_code == 404:
+                break
+            time.sleep(0.1)
+    assert list((tmp_path / "files").iterdir()) == []
+
+
+def test_cors_is_closed_unless_set(start: Start, tmp_path: Path) -> None:
+    asked = {"Origin": "https://city.example", "Access-Control-Request-Method": "POST"}
+    server = start(allow_origins='["https://city.example"]')
+    with server.client() as client:
+        opened = client.options("/v1/classify", headers=asked)
+        other = client.options("/v1/classify", headers={**asked, "Origin": "https://b.example"})
+    name = "access-control-allow-origin"
+    assert opened.headers[name] == "https://city.example"
+    assert name not in other.headers
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ({"host": "0.0.0.0"}, "api_keys"),
+        ({"host": "0.0.0.0", "api_keys": ("geheim",)}, "--make-key"),
+        ({"port": 99999}, "port"),
+        ({"max_error": 2.0}, "max_error"),
+    ],
+)
+def test_wrong_settings(given: dict[str, object], advice: str) -> None:
+    with pytest.raises(InputError, match=advice):
+        load_settings(**given)
+
+
+def test_unknown_settings_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text("prot = 1\n", encoding="utf-8")
+    with pytest.raises(InputError, match="prot"):
+        load_settings(file)
+    file.write_text("port = 1\nworkers = 2\n", encoding="utf-8")
+    monkeypatch.setenv("WEILEI_SERVE_PORT", "2")
+    settings = load_settings(file)
+    assert (settings.port, settings.workers) == (2, 2)
+    monkeypatch.setenv("WEILEI_SERVE_PROT", "1")
+    with pytest.raises(InputError, match="WEILEI_SERVE_PROT"):
+        load_settings()
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `(\w+)` \|", readme, flags=re.MULTILINE))
+    assert set(Settings.model_fields) <= rows
+
+
+def test_threads_do_not_disturb_each_other(start: Start) -> None:
+    """Two engines' worth of requests at once: each gets its own answer."""
+    server = start()
+    pairs = {"三路公交车等了四十分钟不来": "", "老年卡在哪儿办": "", "小区电梯老是坏": ""}
+    with server.client() as client:
+        for text in pairs:
+            pairs[text] = client.post("/v1/classify", json={"text": text}).json()["primary"]
+        wrong: list[str] = []
+
+        def ask(text: str) -> None:
+            for _ in range(10):
+                if (
+                    client.post("/v1/classify", json={"text": text}).json()["primary"]
+                    != pairs[text]
+                ):
+                    wrong.append(text)
+
+        threads = [threading.Thread(target=ask, args=(t,)) for t in pairs for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
