@@ -29,7 +29,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 KEY = "a-key-for-the-tests"
-TIMEOUT = 15_000  # ms; a busy machine is slow, nothing here measures it
+TIMEOUT = 30_000  # ms; a busy machine is slow, nothing here measures it
 
 
 class Site:
@@ -114,7 +114,7 @@ class Server:
              "serve", "--port", str(port)],
             cwd=ROOT, env={**os.environ, **environment}, stdout=self._log, stderr=self._log,
         )  # fmt: skip
-        for _ in range(600):
+        for _ in range(1800):
             if self._process.poll() is not None:
                 break
             try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import KEY, ROOT, Server, Site, Tab
+from tests.browser.conftest import KEY, ROOT, TIMEOUT, Server, Site, Tab
 
 BUS = "三路公交车等了四十分钟不来"
 VAGUE = "请加强管理工作，提高服务水平"
@@ -22,6 +22,7 @@ class Form:
     def __init__(self, tab: Tab, site: Site, server: str) -> None:
         from playwright.sync_api import expect
 
+        expect.set_options(timeout=TIMEOUT)
         self.expect = expect
         self.tab, self.page, self.site = tab, tab.page, site
         self.page.goto(site.form(server))
@@ -37,7 +38,7 @@ class Form:
 
     def sees(self, locator: Any, *texts: str) -> None:
         for text in texts:
-            self.expect(locator).to_contain_text(text, timeout=15_000)
+            self.expect(locator).to_contain_text(text)
 
     def held(self) -> list[str]:
         names = ("weilei_class", "weilei_lane")
@@ -148,7 +149,7 @@ def test_few_characters_and_pinyin_ask_nothing(form: Form) -> None:
 
 def test_personal_data_is_shown_before_any_answer(form: Form) -> None:
     hang(form)
-    form.text.fill("电话１３８１２３４５６７８，身份证11010519491231002X")
+    form.text.fill("电话+86１３８１２３４５６７８，身份证11010519491231002X")
     form.sees(form.personal, "手机号、身份证")
     form.text.fill("打12345和110都没人接，花了13812345.67元，单号110105194912310021")
     form.expect(form.personal).to_be_hidden()
@@ -272,7 +273,7 @@ def test_a_server_with_keys(tab: Callable[..., Tab], site: Site, keyed: Server) 
     form.text.fill(BUS)
     form.sees(form.status, "照样可以提交")
     form.page.goto(keyed.origin)
-    form.page.get_by_role("textbox", name="密钥").fill(KEY)
+    form.page.get_by_role("textbox", name="钥匙").fill(KEY)
     form.page.get_by_role("button", name="确定").click()
     form.page.locator(".weilei").wait_for()
     form.text.fill(BUS)
