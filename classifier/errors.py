@@ -6,9 +6,14 @@
     ├── InputError       the user's file, column, label or text        exit code 2
     ├── ModelError       the model folder is missing, altered, foreign exit code 3
     └── MissingExtra     an optional dependency is not installed       exit code 4
+
+Exit code 5 is no error: all was written, but some rows of the file had no text, or
+something that could not be written as it was.
 """
 
 from __future__ import annotations
+
+ROWS_TO_CHECK = 5
 
 
 class WeileiError(Exception):

@@ -10,6 +10,8 @@ from classifier.tables import text_columns
 from classifier.tagging import ADDED, cells
 from classifier.text import join_fields
 
+ADDED_TO_FRAMES = ADDED[:-1]  # nobody corrects a frame by hand, so 原判 would be 类别 again
+
 
 def tag_frame(classifier: SuggestionClassifier, frame: Any, text: str | None = None) -> Any:
     """A copy of a frame with the columns 类别 协办 置信度 处理通道 原因 主办单位 备选 模型.
@@ -31,14 +33,12 @@ def tag_frame(classifier: SuggestionClassifier, frame: Any, text: str | None = N
     else:
         texts = values[0]
     added = [cells(p) for p in classifier.predict(texts)]
-    names = ADDED[:-1]  # what the model said is there anyway
+    names = list(enumerate(ADDED_TO_FRAMES))
     if library == "pandas":
-        return frame.assign(**{name: [row[i] for row in added] for i, name in enumerate(names)})
+        return frame.assign(**{name: [row[i] for row in added] for i, name in names})
     import polars
 
-    return frame.with_columns(
-        polars.Series(name, [row[i] for row in added]) for i, name in enumerate(names)
-    )
+    return frame.with_columns(polars.Series(name, [row[i] for row in added]) for i, name in names)
 
 
 def _string(value: Any) -> str:

@@ -8,11 +8,10 @@ output depends on nothing else, ends with the same bytes.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +20,32 @@ from classifier.bundle import sha256
 from classifier.classifier import SuggestionClassifier
 from classifier.decision import AUTO, OUT_OF_SCOPE, REVIEW, UNSURE, Prediction
 from classifier.errors import InputError
+from classifier.journal import Journal
 from classifier.privacy import mask
 from classifier.tables import Source, open_table, open_target, text_columns, write_whole
 from classifier.tables.source import SUFFIXES, Cell
 from classifier.tables.target import (
     CLASS,
+    GROUP,
+    GROUP_SIZE,
     MOST_CHARACTERS,
     MOST_ROWS,
     PROBABILITY,
     SAID,
     Summary,
     check_target,
+    clean,
 )
-from classifier.text import join_fields
+from classifier.text import BLANK, NOT_TEXT, join_fields
 
 ADDED = (CLASS, "协办", PROBABILITY, "处理通道", "原因", "主办单位", "备选", "模型", SAID)
 EVIDENCE = "依据"
 LANES = {AUTO: "自动", REVIEW: "人工"}
 TAGGED = "-打标"
+TOO_LONG = f"有单元格超过 {MOST_CHARACTERS} 个字，Excel 放不下，写出时截短"
+UNPRINTABLE = "有控制字符或半个字符，写出时去掉"
+FAULTS = (BLANK, NOT_TEXT, TOO_LONG, UNPRINTABLE)
+_LONG = "（超长，只读了开头）"
 _CHUNK = 512  # rows between two writes to the journal
 _SHOWN = 100  # rows of the sample
 _NAMED = 20  # rows that a report lists by number
@@ -53,11 +60,13 @@ class Report:
         counts: rows by class and lane.
         problems: what was wrong → numbers of the first such rows, as Excel counts.
         problem_counts: how many such rows there are.
+        repeated: rows by group of near-identical texts, if these were looked for.
         sample: text and added cells of the first rows, to show.
         review: row number, text and added cells of the first rows for a person.
     """
 
     file: Path
+    sheet: str
     output: Path
     note: str
     columns: list[str]
@@ -65,6 +74,7 @@ class Report:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     problems: dict[str, list[int]] = field(default_factory=dict)
     problem_counts: Counter[str] = field(default_factory=Counter)
+    repeated: Counter[int] = field(default_factory=Counter)
     sample: list[tuple[str, list[Any]]] = field(default_factory=list)
     review: list[tuple[int, str, list[Any]]] = field(default_factory=list)
 
@@ -84,6 +94,11 @@ class Report:
             found[key[part]] += n
         return found
 
+    @property
+    def faulty(self) -> list[str]:
+        """Those of the problems that are the file's, not the model's."""
+        return [what for what in self.problems if what in FAULTS]
+
     def add_problem(self, what: str, row: int) -> None:
         """Count a row with a problem."""
         self.problem_counts[what] += 1
@@ -92,7 +107,7 @@ class Report:
 
 
 def expand(paths: Collection[Path]) -> list[Path]:
-    """Files as they are, folders as the tables in them, without those already tagged.
+    """Files as they are, folders as the tables in them, without those already tagged; once each.
 
     Raises:
         InputError: a folder without any table.
@@ -112,15 +127,29 @@ def expand(paths: Collection[Path]) -> list[Path]:
         if not found:
             raise InputError(f"文件夹 {path} 里没有可以打标的表格（{'、'.join(SUFFIXES)}）")
         files += found
-    return files
+    return list({path.resolve(): path for path in files}.values())
 
 
-def default_output(source: Source) -> Path:
-    """Where the tagged table goes: beside the source, Excel if it fits."""
+def default_output(
+    source: Source, folder: Path | None = None, others: Collection[Path] = ()
+) -> Path:
+    """Where the tagged table goes: Excel if it fits, JSONL and Parquet as what they are.
+
+    ``a.csv`` becomes ``a-打标.xlsx``; with an ``a.xls`` beside it or among
+    `others` it becomes ``a.csv-打标.xlsx``, or one would overwrite the other.
+
+    Args:
+        folder: where to; by default beside the source.
+        others: what else is tagged into `folder`.
+    """
+    path = source.path
     suffix = {"jsonl": ".jsonl", "parquet": ".parquet"}.get(source.kind, ".xlsx")
     if suffix == ".xlsx" and source.first_row + source.total > MOST_ROWS:
         suffix = ".csv"
-    return source.path.with_name(f"{source.path.stem}{TAGGED}{suffix}")
+    beside = [p for p in path.parent.iterdir() if p.suffix.lower() in SUFFIXES]
+    same = {p.name for p in (*beside, *others) if p.stem.casefold() == path.stem.casefold()}
+    stem = path.name if same - {path.name} else path.stem
+    return (folder or path.parent) / f"{stem}{TAGGED}{suffix}"
 
 
 def tag_file(
@@ -128,9 +157,11 @@ def tag_file(
     classifier: SuggestionClassifier,
     *,
     output: Path | None = None,
+    others: Collection[Path] = (),
     text: str | None = None,
     masked: Collection[str] | None = None,
     evidence: bool = False,
+    duplicates: bool = False,
     resume: bool = False,
     started: Callable[[Source, int], Any] = lambda source, done: None,
     progress: Callable[[int], Any] = lambda n: None,
@@ -138,26 +169,34 @@ def tag_file(
     """Tag one table.
 
     Args:
-        output: where to; by default beside `file`.
+        output: file or folder to write; by default beside `file`.
+        others: what else is tagged into the same folder, see :func:`default_output`.
         text: the column of the text, or ``标题,内容``; by default recognised.
         masked: mask personal data in all cells; may name the less certain kinds.
         evidence: add the passages that carried each decision.
+        duplicates: number the groups of near-identical texts, see :mod:`classifier.duplicates`.
         resume: go on from the journal of a run that was killed.
         started: called once with the source and the rows already done.
         progress: called with the number of rows done since the last call.
 
     Raises:
         InputError: the table cannot be read, or the output not written.
+        MissingExtra: Parquet without pyarrow, or `duplicates` without rensa.
     """
     source = open_table(file)
-    output = output or default_output(source)
+    if output is None or output.is_dir():
+        output = default_output(source, output, others)
     if output.resolve() == file.resolve():
         raise InputError(f"-o 不能是输入文件 {file} 自己，请换个名字")
     check_target(output, source)
     columns = text_columns(source.header, text)
     names = (*ADDED[:5], EVIDENCE, *ADDED[5:]) if evidence else ADDED
-    journal = _Journal(output, _fingerprint(source, classifier, columns, evidence))
     at = [source.header.index(name) for name in columns]
+    groups = None
+    if duplicates:
+        names = (*names[:-1], GROUP, GROUP_SIZE, SAID)
+        groups = _groups(_text(row, at) for row in source.rows())
+    journal = Journal(output, _fingerprint(source, classifier, columns, evidence))
     done = journal.begin(resume)
     started(source, done)
     rows = islice(source.rows(), done, None)
@@ -169,9 +208,10 @@ def tag_file(
                 for p in classifier.predict(texts, evidence=evidence, progress=progress)
             ]
         )
-    report = Report(file, output, source.note, columns, source.total)
+    report = Report(file, source.sheet, output, source.note, columns, source.total)
     write_whole(
-        output, lambda path: _write(path, source, names, journal, classifier, masked, report)
+        output,
+        lambda path: _write(path, source, names, journal, classifier, masked, groups, report),
     )
     journal.remove()
     return report
@@ -185,15 +225,27 @@ def _text(row: list[Cell], at: list[int]) -> Any:
     return join_fields(*("" if row[c].value is None else str(row[c].value) for c in at))
 
 
+def _groups(texts: Iterable[Any]) -> list[tuple[int, int] | tuple[None, None]]:
+    """Number and size of the group of each text, from 1 in order; nothing for a text alone."""
+    from classifier.duplicates import near_duplicate_groups  # needs an extra
+
+    firsts = near_duplicate_groups(t if isinstance(t, str) else "" for t in texts)
+    sizes = Counter(firsts)
+    several = dict.fromkeys(first for first in firsts if sizes[first] > 1)
+    numbers = {first: number for number, first in enumerate(several, 1)}
+    return [
+        (numbers[first], sizes[first]) if first in numbers else (None, None) for first in firsts
+    ]
+
+
 def cells(p: Prediction, evidence: bool = False) -> list[Any]:
     """The added cells of one row, in the order of the added columns."""
-    long = "（超长，只读了开头）" if p.cut else ""
     return [
         p.primary,
         "、".join(p.secondary),
         p.probability,
         LANES[p.lane],
-        p.reason + long,
+        p.reason + (_LONG if p.cut else ""),
         *(["……".join(p.evidence)] if evidence else []),
         p.office,
         "、".join(a.name for a in p.alternatives),
@@ -206,21 +258,26 @@ def _write(
     path: Path,
     source: Source,
     names: tuple[str, ...],
-    journal: _Journal,
+    journal: Journal,
     classifier: SuggestionClassifier,
     masked: Collection[str] | None,
+    groups: list[tuple[int, int] | tuple[None, None]] | None,
     report: Report,
 ) -> None:
     target = open_target(path, source, names)
     counts = report.counts
     at = [source.header.index(name) for name in report.columns]
-    for n, (row, added) in enumerate(
-        zip(source.rows(), journal.rows(), strict=True), source.first_row
+    numbers = groups if groups is not None else repeat((), source.total)
+    for n, (row, added, group) in enumerate(
+        zip(source.rows(), journal.rows(), numbers, strict=True), source.first_row
     ):
         lane = added[3]
         if masked is not None:
             row = [_masked(cell, masked) for cell in row]
             added = [mask(v, masked) if isinstance(v, str) else v for v in added]
+        added[-1:-1] = group
+        if group and group[0]:
+            report.repeated[group[0]] += 1
         target.write(row, added, lane != LANES[AUTO])
         counts[added[0], lane] += 1
         _note_problems(report, n, row, added)
@@ -253,10 +310,15 @@ def _masked(cell: Cell, also: Collection[str]) -> Cell:
 
 
 def _note_problems(report: Report, n: int, row: list[Cell], added: list[Any]) -> None:
-    if added[4] and added[4] not in (OUT_OF_SCOPE, UNSURE):
-        report.add_problem(added[4], n)
-    if any(isinstance(c.value, str) and len(c.value) > MOST_CHARACTERS for c in row):
-        report.add_problem(f"有单元格超过 {MOST_CHARACTERS} 个字，Excel 放不下，写出时截短", n)
+    problem = added[4].removesuffix(_LONG)
+    if problem and problem not in (OUT_OF_SCOPE, UNSURE):
+        report.add_problem(problem, n)
+    texts = [c.value for c in row if isinstance(c.value, str)]
+    suffix = report.output.suffix.lower()
+    if suffix == ".xlsx" and any(len(t) > MOST_CHARACTERS for t in texts):
+        report.add_problem(TOO_LONG, n)
+    if any(clean(t, suffix) != t for t in texts):
+        report.add_problem(UNPRINTABLE, n)
 
 
 def _fingerprint(
@@ -271,62 +333,3 @@ def _fingerprint(
         "evidence": evidence,
         "weilei": __version__,
     }
-
-
-class _Journal:
-    """The added cells of the rows done so far, one JSON line each, beside the output."""
-
-    def __init__(self, output: Path, fingerprint: dict[str, Any]) -> None:
-        self.path = output.with_name(f".{output.name}.进度")
-        self._head = json.dumps(fingerprint, ensure_ascii=False)
-
-    def begin(self, resume: bool) -> int:
-        """Start anew, or keep what an earlier run of the same job left; gives the rows kept.
-
-        Raises:
-            InputError: there is a journal of another job, or the folder cannot be written.
-        """
-        kept = 0
-        try:
-            if resume and self.path.is_file():
-                data = self.path.read_bytes()
-                whole = data[: data.rfind(b"\n") + 1]  # the last line may be half
-                head, _, rest = whole.partition(b"\n")
-                if head.decode("utf-8", "replace") != self._head:
-                    raise InputError(
-                        f"上次没做完的 {self.path.name} 用的是别的文件、模型或选项，接不上。"
-                        "请去掉 --resume 从头做"
-                    )
-                kept = rest.count(b"\n")
-                self.path.write_bytes(whole)
-            else:
-                self.path.write_text(self._head + "\n", encoding="utf-8")
-        except OSError as error:
-            raise self._unwritable(error) from None
-        return kept
-
-    def append(self, rows: list[list[Any]]) -> None:
-        """Add rows; they are on disk when this returns."""
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(lines)
-        except OSError as error:
-            raise self._unwritable(error) from None
-
-    def rows(self) -> Iterator[list[Any]]:
-        """All rows, in order."""
-        with self.path.open(encoding="utf-8") as file:
-            next(file)
-            for line in file:
-                yield json.loads(line)
-
-    def remove(self) -> None:
-        """The job is done."""
-        self.path.unlink(missing_ok=True)
-
-    def _unwritable(self, error: OSError) -> InputError:
-        return InputError(
-            f"写不了文件夹 {self.path.parent}（{error.strerror or error}）。"
-            "请检查是否有权限、磁盘是否已满，或用 -o 换个位置"
-        )

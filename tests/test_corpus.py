@@ -12,8 +12,9 @@ from openpyxl import Workbook
 
 from classifier import InputError, Taxonomy
 from classifier.bundle import shipped_model
+from classifier.duplicates import near_duplicate_groups
 from tests.conftest import ROOT
-from training.corpus import Item, near_duplicate_groups, read_items, split_by_group
+from training.corpus import Item, read_items, split_by_group
 
 CORPUS = ROOT / "training" / "data" / "corpus.jsonl"
 REGISTERS = {
@@ -64,12 +65,6 @@ def test_corpus_rows_are_well_formed(rows: list[dict[str, object]], taxonomy: Ta
 def test_no_near_duplicates_between_or_within_splits(rows: list[dict[str, object]]) -> None:
     groups = near_duplicate_groups([str(r["text"]) for r in rows])
     assert len(groups) - len(set(groups)) == 0
-
-
-def test_near_duplicates_share_a_group() -> None:
-    long = "小区门口的红绿灯坏了好几天，早晚高峰全靠自己钻空子，希望快点修好，谢谢"
-    groups = near_duplicate_groups([long, "老年卡在哪里办理", long.replace("谢谢", "拜托")])
-    assert groups[0] == groups[2] != groups[1]
 
 
 def test_split_keeps_groups_together() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
+import warnings
+import zipfile
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -131,6 +134,31 @@ def test_hidden_sheets_and_odd_cells(tmp_path: Path) -> None:
     first, second = values(tmp_path / "a.xlsx")
     assert first[:4] == ["路灯不亮", datetime(2026, 1, 2), True, "=1+1"]
     assert second[0] is None
+
+
+@pytest.mark.parametrize("cell", ["路灯不亮", "=1+1"])
+def test_workbooks_are_closed(tmp_path: Path, cell: str) -> None:
+    workbook = Workbook()
+    for text in ("内容", cell):
+        workbook.active.append([text])
+    workbook.save(tmp_path / "a.xlsx")
+    gc.collect()
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", ResourceWarning)
+        assert values(tmp_path / "a.xlsx") == [[cell]]
+        gc.collect()
+    assert not found
+
+
+def test_damaged_inside(xlsx: Path) -> None:
+    with zipfile.ZipFile(xlsx) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    parts["xl/worksheets/sheet1.xml"] = parts["xl/worksheets/sheet1.xml"][:-80]
+    with zipfile.ZipFile(xlsx, "w") as file:
+        for name, data in parts.items():
+            file.writestr(name, data)
+    with pytest.raises(InputError, match="已损坏"):
+        open_table(xlsx)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasketch import MinHash, MinHashLSH
-
+from classifier.duplicates import near_duplicate_groups
 from classifier.errors import InputError
 from classifier.tables import find_column, open_table, text_columns
 from classifier.tables.source import read_json_lines
@@ -19,8 +18,6 @@ from classifier.text import join_fields, normalise
 
 LABEL_COLUMNS = ("类别", "标签", "分类", "主标签", "微类", "label", "primary", "category")
 SPLITS = ("train", "calibration", "dev", "test", "")
-_SHINGLE = 5
-_NEAR = 0.6  # Jaccard similarity of 5-character shingles from which two texts are one
 
 
 @dataclass(frozen=True)
@@ -125,38 +122,13 @@ def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy) 
     )
 
 
-def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
-    """A group number for each text; near-duplicates share one.
-
-    MinHash LSH (Broder 1997) over 5-character shingles, Jaccard ≥ 0.6.
-    """
-    lsh = MinHashLSH(threshold=_NEAR, num_perm=64)
-    parent = list(range(len(texts)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for i, text in enumerate(texts):
-        kept = re.sub(r"\W", "", normalise(text))
-        shingles = {kept[j : j + _SHINGLE] for j in range(max(1, len(kept) - _SHINGLE + 1))}
-        sketch = MinHash(num_perm=64)
-        sketch.update_batch([s.encode() for s in shingles])
-        for j in lsh.query(sketch):
-            parent[root(i)] = root(int(j))
-        lsh.insert(str(i), sketch)
-    return [root(i) for i in range(len(texts))]
-
-
 def split_by_group(items: Sequence[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
     """(rest, held out): about `share` of the items held out, whole groups together.
 
     Items of one near-duplicate group always land on the same side.
     """
     groups: dict[int, list[int]] = {}
-    for i, g in enumerate(near_duplicate_groups([it.full_text for it in items])):
+    for i, g in enumerate(near_duplicate_groups(it.full_text for it in items)):
         groups.setdefault(g, []).append(i)
     order = sorted(groups.values())
     random.Random(seed).shuffle(order)

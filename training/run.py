@@ -13,11 +13,12 @@ import numpy as np
 
 from classifier import SuggestionClassifier, __version__
 from classifier.bundle import NGRAMS, sha256, shipped_model
+from classifier.duplicates import near_duplicate_groups
 from classifier.errors import InputError
 from classifier.ngrams import NgramModel
 from classifier.taxonomy import Taxonomy
 from training import base as base_encoder
-from training.corpus import Item, near_duplicate_groups, read_items, split_by_group
+from training.corpus import Item, read_items, split_by_group
 from training.evaluate import evaluate
 from training.ngrams import train_ngrams
 from training.progress import quiet_libraries
@@ -72,7 +73,7 @@ def run(
         f"留作测试不用 {len(items) - len(known) - len(calibration)}"
     )
     say("训练部分：" + "，".join(f"{c.name} {counts[c.id]}" for c in categories))
-    groups = near_duplicate_groups([it.full_text for it in known])
+    groups = near_duplicate_groups(it.full_text for it in known)
     say(f"其中近乎重复的有 {len(groups) - len(set(groups))} 条，同一组不会分到两边")
     with tempfile.TemporaryDirectory(dir=_parent(output), prefix=f".{output.name}-训练-") as name:
         work = Path(name)

@@ -32,7 +32,7 @@ def main() -> None:
     """Entry point of the command ``weilei``."""
     chinese_click()
     try:
-        cli.main(standalone_mode=False)
+        sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -25,13 +27,35 @@ from classifier.bundle import shipped_model
 from classifier.cli.common import FILE, console
 from classifier.corrections import collect
 from classifier.decision import AUTO, REVIEW
-from classifier.errors import InputError, WeileiError
-from classifier.privacy import find
+from classifier.errors import ROWS_TO_CHECK, InputError, WeileiError
+from classifier.privacy import OPTIONAL, find
 from classifier.tables import Source
-from classifier.tagging import LANES, TAGGED, Report, expand, tag_file
+from classifier.tagging import LANES, Report, expand, tag_file
 
 
-@click.command(options_metavar="[选项]")
+class _Tag(click.Command):
+    """``--mask`` may stand alone; click would take the file behind it for its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ends = args.index("--") if "--" in args else len(args)
+        for i, arg in enumerate(args[:ends]):
+            if arg == "--mask" and not (i + 1 < ends and _is_kinds(args[i + 1])):
+                args[i] = "--mask="
+        return super().parse_args(ctx, args)
+
+
+def _is_kinds(word: str) -> bool:
+    """Whether a word after ``--mask`` says what else to mask: it is not a file, nor named so."""
+    if set(_words(word)) <= set(OPTIONAL):
+        return True
+    return not (word.startswith("-") or Path(word).suffix or Path(word).exists())
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.replace("，", ",").split(",") if word.strip()]
+
+
+@click.command(cls=_Tag, options_metavar="[选项]")
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="文件或文件夹…")
 @click.option("-o", "--output", type=FILE, help="写成哪个文件；有几个输入时写进哪个文件夹。")
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
@@ -39,8 +63,17 @@ from classifier.tagging import LANES, TAGGED, Report, expand, tag_file
 @click.option("--taxonomy", type=FILE, help="改过主办单位的分类表 taxonomy.toml。")
 @click.option("--max-error", type=float, help="自动通道承诺的错误率，例如 0.02 表示 2%。")
 @click.option("--evidence", is_flag=True, help="再加一列“依据”：是哪几句话定的类（慢几倍）。")
-@click.option("--mask", is_flag=True, help="隐去手机号、身份证、银行卡、车牌、护照、邮箱。")
-@click.option("--mask-also", default="", help="连不太确定的也隐去：names 姓名，addresses 门牌。")
+@click.option(
+    "--mask",
+    is_flag=False,
+    flag_value="",
+    metavar="[names,addresses]",
+    help="隐去手机号、身份证、银行卡、车牌、护照、邮箱；后面可写还要隐去的："
+    "names 姓名，addresses 门牌（认不太准）。",
+)
+@click.option(
+    "--duplicates", is_flag=True, help="近乎相同的（一事多投）编成组，加两列“重复组”“同组条数”。"
+)
 @click.option("--resume", is_flag=True, help="接着上次被中断的做。")
 @click.option("-q", "--quiet", is_flag=True, help="只在出错时说话。")
 def tag(
@@ -51,8 +84,8 @@ def tag(
     taxonomy: Path | None,
     max_error: float | None,
     evidence: bool,
-    mask: bool,
-    mask_also: str,
+    mask: str | None,
+    duplicates: bool,
     resume: bool,
     quiet: bool,
 ) -> None:
@@ -60,14 +93,18 @@ def tag(
 
     能读 .xlsx .xls .csv .tsv .jsonl .parquet，也能给一个文件夹。
     """
-    also = [word.strip() for word in mask_also.replace("，", ",").split(",") if word.strip()]
+    also = _words(mask or "")
     find("", also)  # an unknown word should not wait for the end of the first file
     inputs = expand(files)
-    into = output if output and (output.is_dir() or len(inputs) > 1) else None
-    if into and not into.is_dir():
-        raise InputError(f"有几个输入时 -o 要是一个已有的文件夹，没有 {into}")
+    if output and len(inputs) > 1:
+        if not output.is_dir():
+            raise InputError(f"有几个输入时 -o 要是一个已有的文件夹，没有 {output}")
+        if twice := [name for name, n in Counter(f.name for f in inputs).items() if n > 1]:
+            raise InputError(
+                f"有几个输入都叫 {'、'.join(twice)}，写进一个文件夹会互相覆盖，请分开打标"
+            )
     classifier = SuggestionClassifier.from_pretrained(model, taxonomy=taxonomy, max_error=max_error)
-    failed: WeileiError | None = None
+    failed, faulty = False, False
     for file in inputs:
         with _progress(quiet) as bar:
             task = bar.add_task(f"打标 {file.name}", total=None)
@@ -75,10 +112,12 @@ def tag(
                 report = tag_file(
                     file,
                     classifier,
-                    output=into / f"{file.stem}{TAGGED}.xlsx" if into else output,
+                    output=output,
+                    others=inputs if output else (),
                     text=text,
-                    masked=also if mask or also else None,
+                    masked=None if mask is None else also,
                     evidence=evidence,
+                    duplicates=duplicates,
                     resume=resume,
                     started=partial(_begin, bar, task),
                     progress=partial(bar.advance, task),
@@ -86,17 +125,31 @@ def tag(
             except WeileiError as error:
                 if len(inputs) == 1:
                     raise
-                failed = error
+                failed = True
                 click.echo(f"出错了：{error}", err=True)
                 continue
+        faulty = faulty or bool(report.faulty)
         if not quiet:
             _show(report)
+        else:
+            for line in _problems(report, report.faulty):
+                click.echo(line, err=True)
     if failed:
         raise InputError("有的文件没有打成，原因见上面；其余的都写好了")
+    if faulty:
+        click.get_current_context().exit(ROWS_TO_CHECK)
 
 
 def _begin(bar: Progress, task: TaskID, source: Source, done: int) -> None:
     bar.update(task, total=source.total, completed=done)
+
+
+def _problems(report: Report, kinds: Iterable[str]) -> Iterator[str]:
+    where = str(report.file) + (f" 工作表“{report.sheet}”" if report.sheet else "")
+    for what in kinds:
+        rows, count = report.problems[what], report.problem_counts[what]
+        more = "等" if count > len(rows) else ""
+        yield f"{where} 第 {'、'.join(map(str, rows))} 行{more}共 {count} 行：{what}"
 
 
 def _show(report: Report) -> None:
@@ -112,11 +165,11 @@ def _show(report: Report) -> None:
     console.print(grid)
     if report.total > len(report.sample):
         console.print(f"……共 {report.total} 行，这里只显示前 {len(report.sample)} 行")
-    for what, rows in report.problems.items():
-        more = "等" if report.problem_counts[what] > len(rows) else ""
-        numbers = "、".join(map(str, rows))
-        console.print(f"第 {numbers} 行{more}共 {report.problem_counts[what]} 行：{what}")
+    for line in _problems(report, report.problems):
+        console.print(line)
     console.print("合计：" + "，".join(f"{name} {n}" for name, n in report.classes.most_common()))
+    if report.repeated:
+        console.print(f"近乎相同的 {report.repeated.total()} 条，分 {len(report.repeated)} 组")
     auto, review = report.lanes[LANES[AUTO]], report.lanes[LANES[REVIEW]]
     console.print(f"自动 {auto} 条，人工 {review} 条（底色标黄）。已写入 {report.output}")
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +22,8 @@ from classifier.errors import InputError, MissingExtra
 
 SUFFIXES = (".xlsx", ".xlsm", ".xls", ".csv", ".tsv", ".txt", ".jsonl", ".parquet")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # an old .xls, or an .xlsx with a password
+# What openpyxl and the unpacker behind it raise on a damaged workbook.
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, SyntaxError, TypeError)
 _SAMPLE = 1 << 16
 _HEADER_WITHIN = 50  # rows looked at for the first one that is not empty
 
@@ -144,40 +149,67 @@ def _names(values: Sequence[Any], width: int) -> list[str]:
 
 
 def _open_xlsx(path: Path) -> Source:
-    sheets = _sheets(path, values=True)
-    visible = [s for s in sheets if s.sheet_state == "visible"]
-    if not visible:
-        raise InputError(f"{path} 里没有看得见的工作表")
-    filled = [s for s in visible if _has_rows(s)]
-    sheet = (filled or visible)[0]
-    others = [s.title for s in sheets if s is not sheet and _has_rows(s)]
-    note = f"读的是工作表“{sheet.title}”" + (f"，没有读：{'、'.join(others)}" if others else "")
-    at = sheets.index(sheet)
+    with _workbook(path, values=True) as sheets:
+        try:
+            filled = [s for s in sheets if _has_rows(s)]
+        except _BROKEN as error:
+            raise _damaged(path, error) from None
+        visible = [s for s in sheets if s.sheet_state == "visible"]
+        if not visible:
+            raise InputError(f"{path} 里没有看得见的工作表")
+        sheet = next((s for s in visible if s in filled), visible[0])
+        title, at = sheet.title, sheets.index(sheet)
+        others = [s.title for s in filled if s is not sheet]
+        formulas = _has_formulas(sheet)
+    note = f"读的是工作表“{title}”" + (f"，没有读：{'、'.join(others)}" if others else "")
 
     def walk() -> Iterator[list[Cell]]:
         # Values as Excel last worked them out; where it never did, the formula as text.
-        shown, typed = _sheets(path, values=True)[at], _sheets(path, values=False)[at]
+        with ExitStack() as books:
+            shown = books.enter_context(_workbook(path, values=True))[at].rows
+            # Reading the sheet a second time takes as long as the first.
+            typed = (
+                books.enter_context(_workbook(path, values=False))[at].rows if formulas else None
+            )
+            try:
+                for row in shown:
+                    yield [
+                        Cell(
+                            f.value if c.value is None else c.value, getattr(c, "number_format", "")
+                        )
+                        for c, f in zip(row, next(typed) if typed else row, strict=True)
+                    ]
+            except _BROKEN as error:
+                raise _damaged(path, error) from None
+
+    return _source(path, "xlsx", walk, note, title)
+
+
+@contextmanager
+def _workbook(path: Path, *, values: bool) -> Iterator[list[ReadOnlyWorksheet]]:
+    """The worksheets of a workbook, which is closed afterwards."""
+    with ExitStack() as open_files:
         try:
-            for row, formulas in zip(shown.rows, typed.rows, strict=True):
-                yield [
-                    Cell(f.value if c.value is None else c.value, getattr(c, "number_format", ""))
-                    for c, f in zip(row, formulas, strict=True)
-                ]
-        except (zipfile.BadZipFile, KeyError, ValueError, SyntaxError, TypeError) as error:
+            # By handle, since openpyxl judges a path by its suffix.
+            file = open_files.enter_context(path.open("rb"))
+            workbook = load_workbook(file, data_only=values, read_only=True)
+        except (OSError, *_BROKEN) as error:
             raise _damaged(path, error) from None
+        open_files.callback(workbook.close)
+        for sheet in workbook.worksheets:
+            sheet.reset_dimensions()  # what some programs write there is wrong
+        yield list(workbook.worksheets)
 
-    return _source(path, "xlsx", walk, note, sheet.title)
 
-
-def _sheets(path: Path, *, values: bool) -> list[ReadOnlyWorksheet]:
-    try:
-        # By handle, since openpyxl judges a path by its suffix.
-        workbook = load_workbook(path.open("rb"), data_only=values, read_only=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError, TypeError) as error:
-        raise _damaged(path, error) from None
-    for sheet in workbook.worksheets:
-        sheet.reset_dimensions()  # what some programs write there is wrong
-    return list(workbook.worksheets)
+def _has_formulas(sheet: ReadOnlyWorksheet) -> bool:
+    """Whether the sheet has any formula, from its raw XML, which is far quicker than its cells."""
+    tail = b""
+    with sheet._get_source() as xml:
+        while block := xml.read(_SAMPLE):
+            if re.search(rb"<(?:\w+:)?f[ >/]", tail + block):
+                return True
+            tail = block[-20:]
+    return False
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -228,9 +260,7 @@ def _open_csv(path: Path) -> Source:
     def walk() -> Iterator[list[Cell]]:
         with path.open("r", encoding=encoding, newline="") as file:
             try:
-                for row in csv.reader(
-                    (line.replace("\0", "") for line in file), delimiter=delimiter
-                ):
+                for row in csv.reader(file, delimiter=delimiter):
                     yield [Cell(value) for value in row]
             except csv.Error as error:
                 raise InputError(

@@ -23,6 +23,7 @@ _BATCH = 4096
 MOST_ROWS, MOST_CHARACTERS = 1_048_576, 32_767  # of a sheet and of a cell of Excel
 # Added columns that some kinds of file treat apart from the others.
 CLASS, PROBABILITY, SAID = "类别", "置信度", "原判"
+GROUP, GROUP_SIZE = "重复组", "同组条数"
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ class Target(Protocol):
         ...
 
 
-def clean(text: str) -> str:
-    """`text` without what no file format can hold: control characters, half characters."""
-    return _CONTROL.sub("", _SURROGATES.sub("", text))
+def clean(text: str, suffix: str = ".xlsx") -> str:
+    """`text` without what a file cannot hold: half characters, in tables control ones too."""
+    text = _SURROGATES.sub("", text)
+    return text if suffix in (".jsonl", ".parquet") else _CONTROL.sub("", text)
 
 
 def check_target(path: Path, source: Source) -> None:
@@ -127,7 +129,7 @@ class JsonlTarget:
         line = json.dumps(
             dict(zip(self._names, values, strict=True)), ensure_ascii=False, default=str
         )
-        self._file.write(_SURROGATES.sub("", line) + "\n")
+        self._file.write(clean(line, ".jsonl") + "\n")
 
     def close(self, summary: Summary) -> None:
         self._file.close()
@@ -147,7 +149,8 @@ class ParquetTarget:
             fields = list(parquet.ParquetFile(source.path).schema_arrow)
         else:
             fields = [pyarrow.field(name, pyarrow.string()) for name in source.header]
-        numbers = {PROBABILITY: pyarrow.float64()}
+        whole = pyarrow.int64()
+        numbers = {PROBABILITY: pyarrow.float64(), GROUP: whole, GROUP_SIZE: whole}
         fields += [pyarrow.field(n, numbers.get(n, pyarrow.string())) for n in added]
         self._schema = pyarrow.schema(fields)
         self._as_text = source.kind != "parquet"
@@ -157,8 +160,10 @@ class ParquetTarget:
     def write(self, row: Sequence[Cell], added: Sequence[Any], review: bool) -> None:
         values = [c.value for c in row]
         if self._as_text:
-            values = [None if v is None else clean(str(v)) for v in values]
-        self._rows.append([*values, *added])
+            values = [None if v is None else str(v) for v in values]
+        self._rows.append(
+            [clean(v, ".parquet") if isinstance(v, str) else v for v in [*values, *added]]
+        )
         if len(self._rows) >= _BATCH:
             self._flush()
 

@@ -1,0 +1,76 @@
+"""What is done of a long job, so that a run that was killed can go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from classifier.errors import InputError
+
+
+class Journal:
+    """The added cells of the rows done so far, one JSON line each, beside the output.
+
+    Args:
+        fingerprint: what else would make another job, as JSON; the first line.
+    """
+
+    def __init__(self, output: Path, fingerprint: dict[str, Any]) -> None:
+        self.path = output.with_name(f".{output.name}.进度")
+        self._head = json.dumps(fingerprint).encode() + b"\n"
+
+    def begin(self, resume: bool) -> int:
+        """Start anew, or keep what an earlier run of the same job left; gives the rows kept.
+
+        Raises:
+            InputError: there is a journal of another job, or the folder cannot be written.
+        """
+        kept = 0
+        try:
+            if resume and self.path.is_file():
+                with self.path.open("r+b") as file:
+                    head = file.readline()
+                    if head.endswith(b"\n") and head != self._head:
+                        raise InputError(
+                            f"上次没做完的 {self.path.name} 用的是别的文件、模型或选项，接不上。"
+                            "请去掉 --resume 从头做"
+                        )
+                    end = len(head)
+                    for line in file:
+                        if line.endswith(b"\n"):  # the last one may be half
+                            kept, end = kept + 1, end + len(line)
+                    file.truncate(end)
+            if not kept:
+                self.path.write_bytes(self._head)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        return kept
+
+    def append(self, rows: list[list[Any]]) -> None:
+        """Add rows; they are on disk when this returns."""
+        # In ASCII, since a passage of evidence may hold half a character.
+        lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        try:
+            with self.path.open("ab") as file:
+                file.write(lines)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def rows(self) -> Iterator[list[Any]]:
+        """All rows, in order."""
+        with self.path.open("rb") as file:
+            next(file)
+            for line in file:
+                yield json.loads(line)
+
+    def remove(self) -> None:
+        """The job is done."""
+        self.path.unlink(missing_ok=True)
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(
+            f"写不了文件夹 {self.path.parent}（{error.strerror or error}）。"
+            "请检查是否有权限、磁盘是否已满，或用 -o 换个位置"
+        )

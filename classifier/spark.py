@@ -1,0 +1,64 @@
+"""Ten million suggestions on a cluster: a function for Spark's ``mapInPandas``.
+
+::
+
+    df = spark.read.parquet("建议")
+    df.mapInPandas(tagger("内容"), schema(df.schema)).write.parquet("建议-打标")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classifier.classifier import SuggestionClassifier
+from classifier.errors import MissingExtra
+from classifier.frames import ADDED_TO_FRAMES
+from classifier.tables.target import PROBABILITY
+
+if TYPE_CHECKING:
+    import pandas
+
+try:
+    from pyspark import TaskContext
+    from pyspark.sql.types import DoubleType, StringType, StructField, StructType
+except ImportError:
+    raise MissingExtra("spark") from None
+
+
+def tagger(
+    text: str | None = None, model: str | Path | None = None
+) -> Callable[[Iterator[pandas.DataFrame]], Iterator[pandas.DataFrame]]:
+    """What :meth:`SuggestionClassifier.tag_frame` does, for ``DataFrame.mapInPandas``.
+
+    A Python worker loads the model once and keeps it from task to task; each
+    uses as many threads as Spark gives its task (``spark.task.cpus``).
+
+    Args:
+        text: the column of the text, or ``标题,内容``; by default recognised by name.
+        model: a model folder that every worker can read; by default the shipped one.
+    """
+
+    def tag(frames: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
+        task = TaskContext.get()
+        classifier = _classifier(model, task.cpus() if task else None)
+        for frame in frames:
+            yield classifier.tag_frame(frame, text)
+
+    return tag
+
+
+def schema(before: StructType) -> StructType:
+    """Columns of a tagged table: those of `before`, then the added ones."""
+    added = [
+        StructField(name, DoubleType() if name == PROBABILITY else StringType())
+        for name in ADDED_TO_FRAMES
+    ]
+    return StructType([*before.fields, *added])
+
+
+@cache
+def _classifier(model: str | Path | None, threads: int | None) -> SuggestionClassifier:
+    return SuggestionClassifier.from_pretrained(model, threads=threads)
