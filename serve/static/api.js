@@ -44,9 +44,9 @@ function askKey(wrong) {
   asking ||= new Promise((resolve) => {
     const field = make("input", "", { id: "key", type: "password", autocomplete: "off" });
     const form = make("form", "", { method: "dialog" },
-      make("h2", "接口密钥", { id: "key-title" }),
-      make("p", wrong ? "密钥不对，请再输一次。" : "这个服务设了密钥，请输入管理员发的接口密钥。"),
-      make("label", "密钥", { htmlFor: "key" }), field,
+      make("h2", "接口钥匙", { id: "key-title" }),
+      make("p", wrong ? "钥匙不对，请再输一次。" : "这个服务设了钥匙，请输入管理员发的接口钥匙。"),
+      make("label", "钥匙", { htmlFor: "key" }), field,
       make("div", "", { className: "row" },
         make("button", "确定", { value: "ok" }),
         make("button", "取消", { className: "plain", value: "", formNoValidate: true })));

@@ -114,7 +114,8 @@ async function poll() {
 function finish(found) {
   const rows = found.rows ?? found.total ?? found.done;
   const read = (found.columns || []).length ? `，正文是“${found.columns.join("、")}”` : "";
-  $("#state").textContent = `做完了：${count(rows)} 行${read}。${found.note || ""}`;
+  const note = found.note ? `${found.note}。` : "";
+  $("#state").textContent = `做完了：${count(rows)} 行${read}。${note}`;
   $("#table").href = `v1/files/${job}/table`;
   $("#table").hidden = false;
   const { auto = 0, review = 0 } = found.lanes;
@@ -191,7 +192,8 @@ $("#upload").addEventListener("submit", async (event) => {
     $("#job").focus();
   } catch (problem) {
     button.disabled = false;
-    fail(problem);
+    // A server that refuses a large file may hang up before the browser reads why.
+    fail(problem.status ? problem : new Error("没有传上去：连不上服务，或者文件太大。"));
   } finally {
     button.textContent = "开始打标";
   }

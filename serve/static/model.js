@@ -1,5 +1,5 @@
 // 模型: what the served model is, how far it can be trusted, and its card.
-import { count, json, make, percent } from "./api.js";
+import { json, make, percent } from "./api.js";
 import { draw } from "./charts.js";
 
 const PROMISES = [0.01, 0.02, 0.05, 0.1];
@@ -17,7 +17,6 @@ function showFigures(model) {
     ["可以自动分办", now ? percent(now[1]) : "没有"],
     ["门槛", model.threshold.toFixed(3)],
     ["温度", model.temperature.toFixed(2)],
-    ["校准用了", `${count(model.messages)} 条`],
   ];
   $("#figures").replaceChildren(
     ...figures.map(([name, value]) => make("div", "", {}, make("dt", name), make("dd", value))),

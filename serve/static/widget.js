@@ -3,7 +3,7 @@
  *   <script src="http://服务/widget.js" data-target="#建议" data-title="#标题" data-key="…"></script>
  *
  * data-target  textarea 的选择器（必填）      data-title  标题输入框的选择器
- * data-key     接口密钥，服务没有设密钥就不写
+ * data-key     接口钥匙，服务没有设钥匙就不写
  *
  * 表单里多两个隐藏项：weilei_class（类别编号，还没有答案时为空）、weilei_lane（auto 或
  * review；字一改就回到 review，直到新的答案来）。答案或选择有变化时，textarea 上发
@@ -68,11 +68,11 @@
   function personalHere(text) {
     const plain = text.normalize("NFKC");
     const kinds = [];
-    if (/(^|[^\d.])1[3-9]\d([- ]?\d{4}){2}(?!\d|\.\d)/.test(plain)) kinds.push("手机号");
+    if (/(^|[^\d.])((\+|00)?86[- ]?)?1[3-9]\d([- ]?\d{4}){2}(?!\d|\.\d)/.test(plain)) kinds.push("手机号");
     const ids = plain.matchAll(/(?:^|[^\dA-Za-z])([1-9]\d{5}(?:19|20)\d{9}[\dXx])(?![\dA-Za-z])/g);
     for (const [, id] of ids) {
       const sum = [...id.slice(0, 17)].reduce((s, d, i) => s + d * (2 ** (17 - i) % 11), 0);
-      if ("10X98765432"[sum % 11] === id[17].toUpperCase()) kinds.push("身份证号"); // GB 11643
+      if ("10X98765432"[sum % 11] === id[17].toUpperCase()) kinds.push("身份证"); // GB 11643
     }
     return kinds;
   }
@@ -95,10 +95,12 @@
     status.setAttribute("role", "status");
     const choices = make("fieldset");
     choices.hidden = true;
+    const notice = make("div"); // always there: a live region that appears is not announced
+    notice.setAttribute("role", "status");
     const personal = make("p", "personal");
-    personal.setAttribute("role", "status");
     personal.hidden = true;
-    box.append(status, choices, personal);
+    notice.append(personal);
+    box.append(status, choices, notice);
     root.append(box);
     area.after(host);
     const fields = ["weilei_class", "weilei_lane"].map((name) => {
@@ -169,7 +171,8 @@
 
     function show() {
       const list = options();
-      const suggested = answer.lane === "auto" ? list[0] : list[list.length - 1];
+      const wanted = answer.lane === "auto" ? answer.primary_id : taxonomy.abstain;
+      const suggested = list.find((o) => o.id === wanted) || list[list.length - 1];
       const current = (picked && list.find((o) => o.id === picked.id)) || suggested;
       const focused = choices.contains(root.activeElement);
       choices.replaceChildren(make("legend", "", "由哪一类办理（可以改）"));
