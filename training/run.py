@@ -129,7 +129,7 @@ def _keep(
     fresh: Path, report: Path, output: Path | None, comparison: Comparison, force: bool, say: Say
 ) -> Path:
     """Put the new model among those of this machine and into use, if it may."""
-    model_id = json.loads((fresh / MANIFEST).read_text(encoding="utf-8"))["id"]
+    model_id: str = json.loads((fresh / MANIFEST).read_text(encoding="utf-8"))["id"]
     folder = registry.models_folder()
     kept, kept_report = folder / model_id, folder / f"{model_id}-报告.html"
     record = {

@@ -84,7 +84,10 @@ class LengthSampler(torch.utils.data.Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         self.collate.epoch = self.epoch
         generator = torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
-        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+        indices = get_length_grouped_indices(  # type: ignore[no-untyped-call]
+            self.lengths, self.batch_size, generator=generator
+        )
+        return iter(indices)
 
 
 class Collate:

@@ -7,6 +7,7 @@ import sys
 import click
 
 from classifier import __version__
+from classifier.cli.labels import suggest_labels, taxonomy
 from classifier.cli.models import models
 from classifier.cli.tag import corrections, info, tag
 from classifier.cli.train import evaluate, export, train
@@ -24,7 +25,17 @@ def cli() -> None:
     """微类：把群众意见建议分到“微”类，拿不准的交给人。"""
 
 
-for command in (tag, corrections, train, models, evaluate, export, info):
+for command in (
+    tag,
+    corrections,
+    suggest_labels,
+    train,
+    models,
+    taxonomy,
+    evaluate,
+    export,
+    info,
+):
     cli.add_command(command)
 
 
