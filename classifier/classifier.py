@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from classifier import decision, explain
-from classifier.bundle import NGRAMS, Bundle, shipped_model
+from classifier.bundle import NGRAMS, Bundle
 from classifier.decision import Prediction
 from classifier.encoder import Encoder, OnnxEncoder
 from classifier.errors import InputError
 from classifier.ngrams import NgramModel
+from classifier.registry import model_in_use
 from classifier.taxonomy import Taxonomy
 from classifier.text import UNREADABLE, TextEncoder, readable, to_text
 
@@ -70,7 +71,8 @@ class SuggestionClassifier:
         """Load a model folder.
 
         Args:
-            path: the folder; without it, the model shipped with the library.
+            path: the folder; without it, the model in use: the one shipped with the
+                library unless ``weilei train`` or ``weilei models use`` chose another.
             taxonomy: a ``taxonomy.toml`` whose offices and notes are used
                 instead of the model's; its ids must be the same.
             max_error: the promised share of wrong classes in lane ``auto``
@@ -81,7 +83,7 @@ class SuggestionClassifier:
             ModelError: the folder is missing, altered, foreign or from another version.
             InputError: `taxonomy` does not fit the model, or `max_error` is out of range.
         """
-        bundle = Bundle.open(path if path is not None else shipped_model())
+        bundle = Bundle.open(path if path is not None else model_in_use())
         categories = bundle.taxonomy
         if taxonomy is not None:
             categories = Taxonomy.load(taxonomy)

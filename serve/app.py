@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from classifier import __version__
 from classifier.errors import WeileiError
@@ -27,7 +28,7 @@ from serve.schemas import ProblemOut
 from serve.settings import CONFIG, Settings, load_settings
 
 
-def create_app(settings: Settings | None = None) -> Guard:
+def create_app(settings: Settings | None = None) -> ASGIApp:
     """The whole server as one ASGI application.
 
     Raises:
@@ -60,14 +61,15 @@ def create_app(settings: Settings | None = None) -> Guard:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     _describe(app, bool(settings.api_keys))
-    inner: Any = app
-    if settings.allow_origins:
-        inner = CORSMiddleware(
-            app, allow_origins=settings.allow_origins, allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["content-type", "x-api-key"], max_age=600,
-            expose_headers=["retry-after", "x-request-id"],
-        )  # fmt: skip
-    return Guard(inner, settings, runtime.metrics, runtime.admit)
+    guarded = Guard(app, settings, runtime.metrics, runtime.admit)
+    if not settings.allow_origins:
+        return guarded
+    # Outermost: a page must be able to read what the guard refuses, and Retry-After.
+    return CORSMiddleware(
+        guarded, allow_origins=settings.allow_origins, allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["content-type", "x-api-key"], max_age=600,
+        expose_headers=["retry-after", "x-request-id"],
+    )  # fmt: skip
 
 
 def _describe(app: FastAPI, keyed: bool) -> None:

@@ -145,7 +145,17 @@ def test_labels_outside_the_taxonomy_name_rows_and_nearest(weilei: Run, tmp_path
 def test_help_is_chinese_and_lists_every_command(weilei: Run) -> None:
     text = weilei("--help").stdout
     assert text.startswith("用法")
-    for command in ("tag", "train", "evaluate", "export", "info", "corrections"):
+    for command in (
+        "tag",
+        "train",
+        "models",
+        "suggest-labels",
+        "taxonomy",
+        "evaluate",
+        "export",
+        "info",
+        "corrections",
+    ):
         assert f"  {command}" in text
         page = weilei(command, "--help").stdout
         assert "用法" in page

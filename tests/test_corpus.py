@@ -102,8 +102,9 @@ def test_gbk_csv(tmp_path: Path, taxonomy: Taxonomy) -> None:
     [
         ("a.jsonl", "{broken", "第 1 行"),
         ("a.jsonl", "[1]", "第 1 行"),
-        ("a.jsonl", '{"text": "x"}', "primary"),
-        ("a.jsonl", "", "没有可用的行"),
+        ("a.jsonl", '{"text": "x"}', "--label"),
+        ("a.jsonl", "", "空文件"),
+        ("a.jsonl", '{"text": "", "primary": "other"}', "没有可用的行"),
         ("a.jsonl", '{"text": "路灯不亮", "primary": "微城營"}', "最接近的是“微城管”"),
         ("a.csv", "内容,x\n路灯,y\n", "--label"),
     ],

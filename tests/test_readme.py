@@ -74,7 +74,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("block", [b for b in blocks("sh") if commands(b)])
 def test_shell_blocks_run_as_printed(block: str, weilei: Run, office: Path) -> None:
     for line in commands(block):
-        done = weilei(*shlex.split(line)[1:], cwd=office)
+        done = weilei(*shlex.split(line)[1:], cwd=office, home=office / "home")
         assert done.returncode == 0, line + "\n" + done.stderr
 
 
@@ -83,7 +83,8 @@ def test_every_public_name_and_option_is_in_the_readme() -> None:
         assert name in README, name
     for name, command in cli.commands.items():
         assert f"weilei {name}" in README
-        for parameter in command.params:
+        inner = list(command.commands.values()) if isinstance(command, click.Group) else []
+        for parameter in [p for c in (command, *inner) for p in c.params]:
             if isinstance(parameter, click.Option):
                 assert f"`{parameter.opts[-1]}`" in README, parameter.opts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from openpyxl import Workbook
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from classifier import SuggestionClassifier
-from classifier.bundle import shipped_model
+from classifier.bundle import Bundle, shipped_model
+from classifier.duplicates import near_duplicate_groups
 from classifier.encoder import OnnxEncoder
-from classifier.text import normalise
+from classifier.text import TextEncoder, normalise
 from tests.conftest import ROOT, Run
 from training.calibrate import fit_blend, risk_curve, upper_bound
-from training.corpus import Item, near_duplicate_groups
+from training.corpus import Item
 from training.evaluate import score
+from training.features import pooled_features
 from training.train import predict_logits
 
 CORPUS = ROOT / "training" / "data" / "corpus.jsonl"
@@ -35,13 +38,20 @@ def test_train_evaluate_and_tag(weilei: Run, tmp_path: Path) -> None:
             workbook.active.append([text, name])
     workbook.save(tmp_path / "标注.xlsx")
     model = tmp_path / "我的模型"
-    done = weilei("train", tmp_path / "标注.xlsx", "-o", model, "--epochs", "1")
+    home = tmp_path / "home"
+    done = weilei("train", tmp_path / "标注.xlsx", "-o", model, "--epochs", "1", home=home)
     assert done.returncode == 0, done.stderr
     assert "训练部分" in done.stdout
     assert "微养老 " in done.stdout
-    assert {p.name for p in tmp_path.iterdir()} == {"标注.xlsx", "我的模型"}
+    assert {p.name for p in tmp_path.iterdir()} == {"标注.xlsx", "我的模型", "home"}
     manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["training"]["figures"]["accuracy"] > 0.8
+    assert {"data", "base", "options", "libraries"} <= set(manifest["training"])
+    assert (home / "current").read_text(encoding="utf-8") == manifest["id"]
+    report = (home / "models" / f"{manifest['id']}-报告.html").read_text(encoding="utf-8")
+    for part in ("学了什么", "混淆矩阵", "可靠性", "承诺自动通道", "最可疑的标注", "现在用的 F1"):
+        assert part in report
+    assert "http" not in report.replace("data:image", "")
     clf = SuggestionClassifier.from_pretrained(model)
     assert clf.predict(["三路公交车等了四十分钟不来"])[0].primary == "微交通"
 
@@ -51,6 +61,47 @@ def test_train_evaluate_and_tag(weilei: Run, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "评测" / "evaluation.json").read_text(encoding="utf-8"))
     assert report["sets"]["标注"]["accuracy"] > 0.8
     assert (tmp_path / "评测" / "confusion-标注.png").stat().st_size > 5000
+
+
+def test_fast_and_what_is_worse_does_not_take_over(weilei: Run, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
+    chosen = {
+        c: [r["text"] for r in rows if r["primary"] == c and r["split"] == "train"][:60]
+        for c in ("transport", "eldercare")
+    }
+    # Labels of the training rows changed round: it learns the wrong way and is tested on the right.
+    swapped = dict(zip(chosen, reversed(chosen), strict=True))
+    labelled = [(t, swapped[c], "train") for c, texts in chosen.items() for t in texts[:40]]
+    labelled += [(t, c, "test") for c, texts in chosen.items() for t in texts[40:]]
+    with (tmp_path / "反的.jsonl").open("w", encoding="utf-8") as file:
+        for text, label, split in labelled:
+            row = {"text": text, "primary": label, "split": split}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    model, home = tmp_path / "m", tmp_path / "home"
+    shutil.copytree(shipped_model(), model)
+    before = (model / "manifest.json").read_bytes()
+    done = weilei("train", tmp_path / "反的.jsonl", "-o", model, "--fast", home=home)
+    assert done.returncode == 0, done.stderr
+    assert "没有换上" in done.stdout
+    assert "原来的模型没有动" in done.stdout
+    assert (model / "manifest.json").read_bytes() == before
+    assert not (home / "current").exists()
+    (kept,) = [p for p in (home / "models").iterdir() if p.is_dir()]
+    assert SuggestionClassifier.from_pretrained(kept).model_id == kept.name
+    assert kept.name in weilei("models", home=home).stdout
+
+
+def test_frozen_features_are_what_the_head_sees() -> None:
+    """The runtime's logits are the head's weights times these features."""
+    texts = ["三路公交车等了四十分钟不来", "老年卡在哪儿办，去了两趟都没人"]
+    features = pooled_features(shipped_model(), texts, 256)
+    model = AutoModelForSequenceClassification.from_pretrained(shipped_model(), dtype=torch.float32)
+    head = model.classifier
+    made = features @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    bundle = Bundle.open(shipped_model())
+    ids = TextEncoder(shipped_model() / "tokenizer.json", 256).encode(texts).ids
+    told = OnnxEncoder(shipped_model() / "model.onnx", bundle.pad_id).encode(ids)
+    assert np.abs(made - told).max() < 0.2
 
 
 def test_export_of_the_shipped_checkpoint(weilei: Run, tmp_path: Path) -> None:
@@ -95,10 +146,24 @@ def test_bound_and_curve() -> None:
     assert upper_bound(5, 5) == 1
     confidence = np.linspace(1, 0, 100)
     correct = confidence > 0.1
-    rows = risk_curve(confidence, correct, total=125)
+    rows = risk_curve(confidence, correct, ["a"] * 100, total=125)
     assert [r[0] for r in rows] == sorted((r[0] for r in rows), reverse=True)
     assert rows[-1][1] == pytest.approx(0.8)
     assert all(bound >= error for _, _, error, bound in rows)
+
+
+def test_the_bound_is_that_of_the_worst_source() -> None:
+    confidence = np.linspace(1, 0, 2000)
+    sources = np.array(["good", "bad"] * 1000)
+    correct = np.ones(2000, dtype=bool)
+    correct[1::10] = False  # a fifth of the bad one
+    mixed = risk_curve(confidence, correct, ["one"] * 2000, total=2000)[-1]
+    apart = risk_curve(confidence, correct, sources.tolist(), total=2000)[-1]
+    assert mixed[2] == apart[2] == pytest.approx(0.1)
+    assert mixed[3] < 0.12
+    assert apart[3] > 0.2
+    few = np.where(np.arange(2000) < 20, "few", sources)  # says nothing by itself
+    assert risk_curve(confidence, correct, few.tolist(), total=2000)[-1][3] < 0.3
 
 
 def test_what_cannot_be_read_is_measured_as_decided() -> None:

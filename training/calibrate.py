@@ -15,6 +15,7 @@ from classifier.decision import blend, lead_probabilities
 CONFIDENCE = 0.95
 MAX_ERROR = 0.02
 _LOG_RANGE = (-3.0, 3.0)
+_SOURCE_LEAST = 300  # messages of a source that are bounded by themselves
 SECONDARY_PRECISION = (0.70, 0.60, 0.50)  # the first that can be reached
 
 
@@ -46,25 +47,47 @@ def upper_bound(errors: int, n: int, confidence: float = CONFIDENCE) -> float:
     return 1.0 if n == 0 or errors >= n else float(beta.ppf(confidence, errors + 1, n - errors))
 
 
-def risk_curve(confidence: np.ndarray, correct: np.ndarray, total: int) -> list[list[float]]:
+def risk_curve(
+    confidence: np.ndarray, correct: np.ndarray, sources: Sequence[str], total: int
+) -> list[list[float]]:
     """Rows (threshold, coverage, error, upper bound of the error), thresholds descending.
+
+    The bound is that of the worst source, so that a promise holds for each of
+    them and not only for the mix that calibration happens to be: an office's
+    own mix is another one.
 
     Args:
         confidence: of the messages that may go through by themselves, shape (m,).
         correct: whether each of these was right, shape (m,).
+        sources: where each of these came from, length m.
         total: number of all messages, those that never go through included.
     """
     order = np.argsort(-confidence, kind="stable")
     confidence, wrong = confidence[order], (~correct[order]).cumsum()
+    parts = _by_source(np.asarray(sources)[order], ~correct[order])
     rows: list[list[float]] = []
     for at in np.unique(np.linspace(0, len(order) - 1, 200).astype(int)):
         # Everything as sure as the last one in goes in with it.
         n = int(np.searchsorted(-confidence, -confidence[at], side="right"))
         errors = int(wrong[n - 1])
-        row = [float(confidence[at]), n / total, errors / n, upper_bound(errors, n)]
+        bound = max(upper_bound(int(bad[n - 1]), int(all_[n - 1])) for all_, bad in parts)
+        row = [float(confidence[at]), n / total, errors / n, bound]
         if not rows or row[0] < rows[-1][0]:
             rows.append([round(v, 6) for v in row])
     return rows
+
+
+def _by_source(sources: np.ndarray, wrong: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each source: how many of the first k messages are from it, and how many of these wrong.
+
+    Sources too small to bound anything stand together, with the largest if need be.
+    """
+    names, counts = np.unique(sources, return_counts=True)
+    small = np.isin(sources, names[counts < _SOURCE_LEAST])
+    if 0 < small.sum() < _SOURCE_LEAST:
+        small |= sources == names[counts.argmax()]
+    members = [small, *(sources == name for name in set(sources[~small].tolist()))]
+    return [(m.cumsum(), (m & wrong).cumsum()) for m in members if m.any()]
 
 
 def secondary_threshold(scores: np.ndarray, gold: np.ndarray) -> float:
@@ -89,6 +112,7 @@ def calibrate(
     margins: np.ndarray,
     secondary: np.ndarray,
     labels: np.ndarray,
+    sources: Sequence[str],
     gold_secondary: Sequence[Sequence[int]],
     n_classes: int,
     abstain: int | None,
@@ -100,6 +124,7 @@ def calibrate(
         margins: of the n-grams, shape (n, n_classes).
         secondary: co-handling probabilities, shape (n, n_classes).
         labels: lead class indices, shape (n,).
+        sources: where each message came from, length n.
         gold_secondary: co-handling class indices of each message.
         abstain: index of the class that always goes to a person, if any.
     """
@@ -108,7 +133,12 @@ def calibrate(
     probabilities = lead_probabilities(blend(logits, margins, weight), n_classes, temperature)
     guess = probabilities.argmax(1)
     through = guess != (-1 if abstain is None else abstain)
-    curve = risk_curve(probabilities.max(1)[through], (guess == labels)[through], total=len(labels))
+    curve = risk_curve(
+        probabilities.max(1)[through],
+        (guess == labels)[through],
+        np.asarray(sources)[through].tolist(),
+        total=len(labels),
+    )
     gold = np.zeros_like(secondary, dtype=bool)
     for i, found in enumerate(gold_secondary):
         gold[i, list(found)] = True

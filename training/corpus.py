@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import random
+import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from classifier.duplicates import near_duplicate_groups
 from classifier.errors import InputError
 from classifier.tables import find_column, open_table, text_columns
-from classifier.tables.source import read_json_lines
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields, normalise
 
 LABEL_COLUMNS = ("类别", "标签", "分类", "主标签", "微类", "label", "primary", "category")
 SPLITS = ("train", "calibration", "dev", "test", "")
+_MOST_ROWS = 300_000  # of a file; more would take days on an office computer
 
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled suggestion. `primary` and `secondary` are category ids."""
+    """One labelled suggestion. `primary` and `secondary` are category ids.
+
+    `where` says file and row; `group` is the number of its near-duplicate group, if known.
+    """
 
     text: str
     primary: str
@@ -33,6 +36,8 @@ class Item:
     register: str = ""
     indirect: bool = False
     hard: bool = False
+    where: str = field(default="", compare=False)
+    group: int = field(default=-1, compare=False)
 
     @property
     def full_text(self) -> str:
@@ -43,7 +48,7 @@ class Item:
 def read_items(
     path: str | Path, taxonomy: Taxonomy, *, text: str | None = None, label: str | None = None
 ) -> list[Item]:
-    """Read labelled suggestions from JSONL, CSV or XLSX.
+    """Read labelled suggestions from a table or from a folder that ``datasets`` saved.
 
     Labels may be ids or Chinese names of the taxonomy. Rows without any text
     are left out.
@@ -51,26 +56,21 @@ def read_items(
     Raises:
         InputError: no such file or column, nothing to read, or labels outside
             the taxonomy (their rows and the nearest class are named).
+        MissingExtra: Parquet without pyarrow.
     """
     path = Path(path)
-    if path.suffix.lower() in (".jsonl", ".json"):
-        rows = list(read_json_lines(path))
-        texts, labels = [text or "text"], label or "primary"
-        lacking = [c for c in (*texts, labels) if rows and c not in rows[0][1]]
-        if lacking:
-            raise InputError(f"{path} 里没有字段 {'、'.join(lacking)}，请用 --text 和 --label 指明")
-    else:
-        table = open_table(path)
-        texts = text_columns(table.header, text)
-        labels = find_column(table.header, label, LABEL_COLUMNS, "--label", "类别")
-        rows = [
-            (n, {name: _string(cell.value) for name, cell in zip(table.header, row, strict=True)})
-            for n, row in enumerate(table.rows(), table.first_row)
-        ]
+    header, total, rows = _saved_dataset(path) if path.is_dir() else _table(path)
+    if total > _MOST_ROWS:
+        raise InputError(
+            f"{path} 有 {total:,} 行，一次最多用 {_MOST_ROWS:,} 行训练。"
+            "请抽取一部分另存再试，例如每类抽 2 万条"
+        )
+    texts = text_columns(header, text)
+    labels = find_column(header, label, LABEL_COLUMNS, "--label", "类别")
     items, wrong = [], []
     for n, row in rows:
         body = _string(row.get(texts[-1]))
-        title = _string(row.get(texts[0] if len(texts) > 1 else "title"))
+        title = _string(row.get(texts[0])) if len(texts) > 1 else ""
         if not normalise(join_fields(title, body)):
             continue
         primary = taxonomy.find(_string(row.get(labels)))
@@ -88,6 +88,7 @@ def read_items(
                 register=_string(row.get("register")),
                 indirect=bool(row.get("indirect")),
                 hard=bool(row.get("hard")),
+                where=f"{path} 第 {n} 行",
             )
         )
     if wrong:
@@ -95,6 +96,45 @@ def read_items(
     if not items:
         raise InputError(f"{path} 里没有可用的行：每行要有正文和类别")
     return items
+
+
+_Rows = Iterator[tuple[int, dict[str, Any]]]
+
+
+def _table(path: Path) -> tuple[list[str], int, _Rows]:
+    """Columns, number of rows, and the rows with their numbers."""
+    table = open_table(path)
+    rows = (
+        (n, {name: cell.value for name, cell in zip(table.header, row, strict=True)})
+        for n, row in enumerate(table.rows(), table.first_row)
+    )
+    return table.header, table.total, rows
+
+
+def _saved_dataset(path: Path) -> tuple[list[str], int, _Rows]:
+    """The same of a folder that ``datasets`` saved; its parts become the column ``split``."""
+    from datasets import ClassLabel, Dataset, load_from_disk  # slow to import
+
+    try:
+        found = load_from_disk(str(path))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} 是文件夹，但不是 datasets 的 save_to_disk 存的。请给出里面的表格文件"
+        ) from error
+    parts: dict[str, Dataset] = {"": found} if isinstance(found, Dataset) else dict(found)
+    names = {"validation": "dev", **{split: split for split in SPLITS}}
+
+    def walk() -> _Rows:
+        n = 0
+        for name, part in parts.items():
+            kinds = {k: f for k, f in part.features.items() if isinstance(f, ClassLabel)}
+            for row in part:
+                n += 1
+                named = {k: f.int2str(row[k]) for k, f in kinds.items() if row[k] is not None}
+                yield n, {"split": names.get(str(name), ""), **row, **named}
+
+    header = list(dict.fromkeys(c for part in parts.values() for c in part.column_names))
+    return header, sum(len(part) for part in parts.values()), walk()
 
 
 def _string(value: Any) -> str:
@@ -107,6 +147,9 @@ def _secondary(value: Any, taxonomy: Taxonomy, primary: str) -> tuple[str, ...]:
     return tuple(c.id for c in found if c and c.id not in (primary, taxonomy.abstain))
 
 
+_UNLABELLED = "没有写类别（合并的单元格只有第一格有字，请取消合并再填满）"
+
+
 def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy) -> str:
     by_label: dict[str, list[int]] = {}
     for n, label in wrong:
@@ -114,28 +157,48 @@ def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy) 
     lines = []
     for label, numbers in list(by_label.items())[:10]:
         where = "、".join(map(str, numbers[:10])) + ("…" if len(numbers) > 10 else "")
-        hint = f"“{label}”，最接近的是“{taxonomy.nearest(label).name}”" if label else "没有写类别"
+        hint = f"“{label}”，最接近的是“{taxonomy.nearest(label).name}”" if label else _UNLABELLED
         lines.append(f"  第 {where} 行：{hint}")
     more = f"\n  还有 {len(by_label) - 10} 种" if len(by_label) > 10 else ""
     return (
-        f"{path} 有 {len(wrong)} 行的类别不在分类表里，请改正后再训练：\n" + "\n".join(lines) + more
+        f"{path} 有 {len(wrong)} 行的类别不在分类表里，请改正后再训练"
+        "（另有一套分类就用 --taxonomy 指明）：\n" + "\n".join(lines) + more
     )
 
 
-def split_by_group(items: Sequence[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
-    """(rest, held out): about `share` of the items held out, whole groups together.
+def with_groups(items: Sequence[Item]) -> list[Item]:
+    """The items with the numbers of their near-duplicate groups."""
+    groups = near_duplicate_groups(it.full_text for it in items)
+    return [replace(it, group=g) for it, g in zip(items, groups, strict=True)]
 
-    Items of one near-duplicate group always land on the same side.
+
+def split_by_group(items: Sequence[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
+    """(rest, held out): about `share` of each class held out, whole groups together.
+
+    Items of one near-duplicate group always land on the same side. Which side
+    is decided by the text, so that the parts of a table stay nearly the same
+    when rows are added to it or change places.
     """
+    if any(it.group < 0 for it in items):
+        items = with_groups(items)
     groups: dict[int, list[int]] = {}
-    for i, g in enumerate(near_duplicate_groups(it.full_text for it in items)):
-        groups.setdefault(g, []).append(i)
-    order = sorted(groups.values())
-    random.Random(seed).shuffle(order)
+    for i, it in enumerate(items):
+        groups.setdefault(it.group, []).append(i)
+    by_class: dict[str, list[tuple[str, list[int]]]] = {}
+    for members in groups.values():
+        key = min(
+            hashlib.sha256(f"{seed}{items[i].full_text}".encode()).hexdigest() for i in members
+        )
+        by_class.setdefault(items[members[0]].primary, []).append((key, members))
     held: set[int] = set()
-    for members in order:
-        if len(held) >= share * len(items):
-            break
-        held.update(members)
+    wanted = 0.0  # what one class leaves over by rounding, the next one gets
+    for name in sorted(by_class):
+        wanted += share * sum(len(members) for _, members in by_class[name])
+        for _, members in sorted(by_class[name]):
+            if len(held) + len(members) / 2 > wanted:
+                break
+            held.update(members)
+    if not held and len(groups) > 1:
+        held.update(min(groups.values(), key=len))
     rest = [it for i, it in enumerate(items) if i not in held]
     return rest, [items[i] for i in sorted(held)]

@@ -94,6 +94,7 @@ def release(
             ngrams.scores(encoded.texts),
             decision.secondary_probabilities(logits, taxonomy),
             np.array([taxonomy.index(it.primary) for it in calibration_items]),
+            [it.source for it in calibration_items],
             [[taxonomy.index(s) for s in it.secondary] for it in calibration_items],
             len(taxonomy),
             taxonomy.index(taxonomy.abstain) if taxonomy.abstain else None,

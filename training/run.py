@@ -1,38 +1,42 @@
-"""What the commands train, evaluate and export do."""
+"""What the command train does: read, train, compare, and only then take over."""
 
 from __future__ import annotations
 
-import tempfile
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
-from classifier import SuggestionClassifier, __version__
-from classifier.bundle import NGRAMS, sha256, shipped_model
-from classifier.duplicates import near_duplicate_groups
+from classifier import SuggestionClassifier, __version__, bundle, registry
+from classifier.bundle import MANIFEST, sha256, shipped_model
 from classifier.errors import InputError
-from classifier.ngrams import NgramModel
 from classifier.taxonomy import Taxonomy
 from training import base as base_encoder
-from training.corpus import Item, read_items, split_by_group
-from training.evaluate import evaluate
+from training.data_check import Parts, read_parts
+from training.evaluate import score
+from training.fast import refit_head
+from training.gate import Comparison, compare, said
 from training.ngrams import train_ngrams
 from training.progress import quiet_libraries
 from training.release import release
+from training.report import write_report
+from training.resume import work_folder
 from training.train import Recipe, fine_tune
 
 Say = Callable[[str], Any]
-_LEAST = 8  # examples below which a class cannot be learned
-_CALIBRATION_SHARE, _CALIBRATION_MOST, _CALIBRATION_WISH = 0.1, 0.25, 24
+_LIBRARIES = ("torch", "transformers", "datasets", "scikit-learn", "numpy", "openvino")
 
 
 def run(
     files: Sequence[Path],
-    output: Path,
+    output: Path | None,
     *,
     say: Say,
     base: str | None = None,
@@ -41,70 +45,125 @@ def run(
     label: str | None = None,
     epochs: float | None = None,
     seed: int | None = None,
+    merge_rare: bool = False,
+    fast: bool = False,
+    force: bool = False,
 ) -> Path:
-    """Train on labelled suggestions and write a model folder.
+    """Train on labelled suggestions, and take the new model into use if it is no worse.
 
-    Rows whose split is ``dev`` or ``test`` are left alone; rows whose split
-    is ``calibration`` calibrate, or a tenth of the groups if there are none.
+    The model is kept among those of this machine (:mod:`classifier.registry`),
+    and also written to `output` if given. What was there stays if the new one
+    is worse than the model in use, unless `force`.
+
+    Returns:
+        The folder of the new model.
 
     Raises:
-        InputError: a file, column or label cannot be used, or a class has too few examples.
-        ModelError: the base cannot be loaded.
+        InputError: a file, column or label cannot be used, a class has too few
+            examples, or there is no room on the disk.
+        ModelError: the base or the model in use cannot be loaded.
     """
     quiet_libraries()
     taxonomy_file = taxonomy or shipped_model() / "taxonomy.toml"
-    categories = Taxonomy.load(taxonomy_file)
-    items = [it for file in files for it in read_items(file, categories, text=text, label=label)]
-    known = [it for it in items if it.split in ("", "train")]
-    # A file may be named more than once, to count more in training; not in calibration.
-    calibration = list(dict.fromkeys(it for it in items if it.split == "calibration"))
-    _check(known, categories)
     recipe = Recipe()
     if epochs is not None:
         recipe = replace(recipe, epochs=epochs)
     if seed is not None:
         recipe = replace(recipe, seed=seed)
-    if not calibration:
-        share = max(_CALIBRATION_SHARE, min(_CALIBRATION_MOST, _CALIBRATION_WISH / len(known)))
-        known, calibration = split_by_group(known, share, recipe.seed + 1)
-    counts = Counter(it.primary for it in known)
-    say(
-        f"读到 {len(items)} 条：训练 {len(known)}，校准 {len(calibration)}，"
-        f"留作测试不用 {len(items) - len(known) - len(calibration)}"
-    )
-    say("训练部分：" + "，".join(f"{c.name} {counts[c.id]}" for c in categories))
-    groups = near_duplicate_groups(it.full_text for it in known)
-    say(f"其中近乎重复的有 {len(groups) - len(set(groups))} 条，同一组不会分到两边")
-    with tempfile.TemporaryDirectory(dir=_parent(output), prefix=f".{output.name}-训练-") as name:
-        work = Path(name)
-        figures = fine_tune(known, categories, _base(base, taxonomy, work), work, recipe)
+    target = output.resolve() if output else registry.models_folder() / Path(files[0]).stem
+    if not target.parent.is_dir():
+        raise InputError(f"文件夹 {target.parent} 不存在，请先建好，或用 -o 换个位置")
+    categories = Taxonomy.load(taxonomy_file)
+    parts = read_parts(
+        files, categories, say=say, seed=recipe.seed, validation_share=recipe.validation_share,
+        text=text, label=label, merge_rare=merge_rare,
+    )  # fmt: skip
+    training: dict[str, Any] = {
+        "data": {str(file): _fingerprint(file) for file in files},
+        "base": base or "shipped",
+        "options": {"text": text, "label": label, "merge_rare": merge_rare, "fast": fast},
+        "libraries": {"weilei": __version__, **{name: version(name) for name in _LIBRARIES}},
+    }
+    plan = {**training, "recipe": asdict(recipe), "taxonomy": sha256(taxonomy_file),
+            "weights": _weights(base)}  # fmt: skip
+    with _room(target), work_folder(target, plan) as (work, begun):
+        if begun:
+            say("接着上次没有做完的训练")
+        start = _base(base, taxonomy, work)
+        teach = refit_head if fast else fine_tune
+        figures = teach(parts.train, parts.validation, categories, start, work, recipe)
         say(f"验证集准确率 {figures['accuracy']:.3f}，宏平均 F1 {figures['macro_f1']:.3f}")
+        fresh = work / "model" / target.name
         release(
             work / "best",
-            output,
+            fresh,
             taxonomy_file,
-            calibration,
+            parts.calibration,
             train_ngrams(
-                [it.full_text for it in known],
-                np.array([categories.index(it.primary) for it in known]),
+                [it.full_text for it in parts.known],
+                np.array([categories.index(it.primary) for it in parts.known]),
                 len(categories),
             ),
-            training={
-                "figures": figures,
-                "data": {file.name: sha256(file) for file in files},
-                "base": base or "shipped",
-                "weilei": __version__,
-            },
+            training={"figures": figures, **training},
         )
-    say(f"模型已写入 {output}，用 weilei tag --model {output} 试试")
+        report = work / "报告.html"
+        comparison = _measure(fresh, parts, report, training)
+        return _keep(fresh, report, output, comparison, force, say)
+
+
+def _measure(fresh: Path, parts: Parts, report: Path, training: dict[str, Any]) -> Comparison:
+    """Compare the new model with the one in use on the test part, and write the report."""
+    new, old = SuggestionClassifier.from_pretrained(fresh), SuggestionClassifier.from_pretrained()
+    scored = score("test", parts.test, new)
+    old_said = said(old, parts.test)
+    gold = np.array([it.primary for it in parts.test])
+    comparison = compare(scored.gold == scored.guess, gold == old_said)
+    write_report(
+        report, new, scored, parts,
+        old_id=old.model_id, old_said=old_said, comparison=comparison, training=training,
+    )  # fmt: skip
+    return comparison
+
+
+def _keep(
+    fresh: Path, report: Path, output: Path | None, comparison: Comparison, force: bool, say: Say
+) -> Path:
+    """Put the new model among those of this machine and into use, if it may."""
+    model_id: str = json.loads((fresh / MANIFEST).read_text(encoding="utf-8"))["id"]
+    folder = registry.models_folder()
+    kept, kept_report = folder / model_id, folder / f"{model_id}-报告.html"
+    record = {
+        "when": f"{datetime.now():%Y-%m-%d %H:%M}",
+        "accuracy": comparison.new,
+        "n_test": comparison.n,
+        "note": "" if comparison.accepted else "没有通过比较",
+    }
+    bundle.copy(fresh, kept)
+    kept_report.write_bytes(report.read_bytes())
+    kept.with_name(f"{model_id}.json").write_text(
+        json.dumps(record, ensure_ascii=False), encoding="utf-8"
+    )
+    say(comparison.sentence() if comparison.n > 1 else "没有足够的测试建议，没法和现在用的模型比较")
+    taken = comparison.accepted or force
+    if taken:
+        registry.use(model_id)
+        say(
+            f"现在用的是 {model_id}；换回去：weilei models use shipped（或 weilei models 里的编号）"
+        )
+    else:
+        say(
+            f"新模型比现在用的差，没有换上。它留在 {kept}；"
+            f"一定要用：weilei models use {model_id}，或训练时加 --force"
+        )
+    say(f"训练报告（里面有原文，请不要外传）：{kept_report}")
+    if output is None:
+        return kept
+    if taken or not (output / MANIFEST).is_file():
+        bundle.copy(fresh, output.resolve())
+        say(f"模型也写在 {output}，用 weilei tag --model {output} 试试")
+    else:
+        say(f"{output} 里原来的模型没有动")
     return output
-
-
-def _parent(output: Path) -> Path:
-    parent = output.resolve().parent
-    if not parent.is_dir():
-        raise InputError(f"文件夹 {parent} 不存在，请先建好，或用 -o 换个位置")
-    return parent
 
 
 def _base(base: str | None, taxonomy: Path | None, work: Path) -> str | Path:
@@ -121,126 +180,29 @@ def _base(base: str | None, taxonomy: Path | None, work: Path) -> str | Path:
     return str(base)
 
 
-def _check(items: Sequence[Item], taxonomy: Taxonomy) -> None:
-    counts = Counter(it.primary for it in items)
-    if len(counts) < 2:
-        raise InputError("标注里只有一个类别，至少要有两类才能训练")
-    few = [f"{c.name} {counts[c.id]} 条" for c in taxonomy if 0 < counts[c.id] < _LEAST]
-    if few:
+def _weights(base: str | None) -> str:
+    """What the run starts from, by content where it is a folder."""
+    folder = shipped_model() if base is None else Path(base)
+    file = folder / "model.safetensors"
+    return sha256(file) if file.is_file() else str(base)
+
+
+def _fingerprint(path: Path) -> str:
+    """SHA-256 of a file, or of all files of a folder in order."""
+    if path.is_file():
+        return sha256(path)
+    return " ".join(sha256(p) for p in sorted(path.rglob("*")) if p.is_file())
+
+
+@contextmanager
+def _room(target: Path) -> Iterator[None]:
+    """Turns a full disk into advice; nothing that was there before has been touched."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+            raise
         raise InputError(
-            f"这些类别的例子少于 {_LEAST} 条，学不会：{'，'.join(few)}。"
-            "请补几条，或并进“其他”再训练"
-        )
-
-
-def measure(
-    files: Sequence[Path],
-    model: Path | None,
-    output: Path,
-    *,
-    say: Say,
-    text: str | None = None,
-    label: str | None = None,
-    peers: bool = False,
-) -> dict[str, Any]:
-    """Evaluate a model folder on labelled files and print the figures.
-
-    Raises:
-        InputError: a file, column or label cannot be used, or nothing is left to measure on.
-        ModelError: the model folder cannot be used.
-    """
-    quiet_libraries()
-    classifier = SuggestionClassifier.from_pretrained(model)
-    sets = {
-        file.stem: read_items(file, classifier.taxonomy, text=text, label=label) for file in files
-    }
-    checkpoint = classifier.bundle.path
-    report = evaluate(
-        sets,
-        classifier,
-        output,
-        checkpoint=checkpoint if (checkpoint / "model.safetensors").is_file() else None,
-        peers=peers,
-    )
-    if not report["sets"]:
-        raise InputError("没有可以用来评测的行：split 要是 dev 或 test，或者不写 split")
-    say(f"模型 {report['model']}")
-    for name, found in report["sets"].items():
-        for line in lines(name, found):
-            say(line)
-    say(f"图和 JSON 在 {output}")
-    return report
-
-
-def lines(name: str, found: dict[str, Any]) -> list[str]:
-    """The figures of one set as lines of text."""
-    out = [
-        f"\n== {name}：{found['n']} 条，都没有参加训练",
-        f"准确率 {found['accuracy']:.3f}   宏平均 F1 {found['macro_f1']:.3f}（至少 20 条的类）",
-    ]
-    for title, peer in found.get("peers", {}).items():
-        out.append(f"    同样数据，{title}：{peer['accuracy']:.3f}   {peer['macro_f1']:.3f}")
-    out.append(
-        f"主办或协办说中 {found['primary_or_secondary']:.3f}   "
-        f"前两名里有 {found['top_two']:.3f}   校准误差 {found['calibration_error']:.3f}   "
-        f"协办 查准 {found['secondary']['precision']:.2f} 查全 {found['secondary']['recall']:.2f}"
-    )
-    for wish, lane in found["promises"].items():
-        out.append(
-            f"承诺错误率 {float(wish):.0%}：自动通道 {lane['share']:.3f}，"
-            f"其中错 {lane['error']:.3f}，200 次重抽里守住 {lane['kept']:.0%}"
-        )
-    out.append("改写后标签变了：" + "，".join(f"{k} {v:.3f}" for k, v in found["flips"].items()))
-    out.append(f"只读依据，标签不变 {found['evidence_alone']:.3f}")
-    if torch := found.get("torch"):
-        out.append(
-            f"ONNX（8 位权重）和 torch（fp32）标签一致 {torch['same_label']:.4f}，"
-            f"宏平均 F1 {found['macro_f1']:.4f} 比 {torch['macro_f1']:.4f}"
-        )
-    for key, title in (("by_source", "来源"), ("by_register", "语体"), ("by_indirect", "说法")):
-        if len(found[key]) > 1:
-            parts = [f"{k} {v['accuracy']:.3f}（{v['n']}）" for k, v in found[key].items()]
-            out.append(f"{title}：" + "，".join(parts))
-    parts = [f"{k} {v['f1']:.3f}（{v['n']}）" for k, v in found["by_class"].items() if v["n"]]
-    out.append("各类 F1：" + "，".join(parts))
-    return out
-
-
-def export_checkpoint(
-    checkpoint: Path,
-    output: Path,
-    *,
-    files: Sequence[Path],
-    say: Say,
-    taxonomy: Path | None = None,
-    card: Path | None = None,
-) -> Path:
-    """Write a model folder from a ``transformers`` checkpoint.
-
-    The second opinion on wording comes along if the checkpoint is a model
-    folder; else the encoder speaks alone.
-
-    Raises:
-        InputError: too few calibration rows.
-        ModelError: the checkpoint cannot be loaded or does not fit the taxonomy.
-    """
-    quiet_libraries()
-    taxonomy_file = taxonomy or shipped_model() / "taxonomy.toml"
-    categories = Taxonomy.load(taxonomy_file)
-    items = [it for file in files for it in read_items(file, categories)]
-    chosen = [it for it in items if it.split == "calibration"] or [
-        it for it in items if not it.split
-    ]
-    _parent(output)
-    ngrams = checkpoint / NGRAMS
-    release(
-        checkpoint,
-        output,
-        taxonomy_file,
-        chosen,
-        NgramModel.load(ngrams) if ngrams.is_file() else NgramModel.silent(len(categories)),
-        card=card.read_text(encoding="utf-8") if card else "",
-        training={"data": {file.name: sha256(file) for file in files}},
-    )
-    say(f"模型已写入 {output}（用 {len(chosen)} 条校准）")
-    return output
+            f"写不了 {target.parent}（{error}），可能磁盘已满。原来的模型没有动；"
+            "腾出地方后再运行一次同样的命令，会接着训练"
+        ) from error

@@ -29,13 +29,15 @@ from transformers import (
     set_seed,
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from classifier.errors import ModelError
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields, normalise
 from training.augment import augment
-from training.corpus import Item, split_by_group
+from training.corpus import Item
 from training.progress import TrainingProgress
+from training.resume import MarkFinished, last_finished
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,32 @@ class Recipe:
     seed: int = 20171
 
 
+class LengthSampler(torch.utils.data.Sampler[int]):
+    """Rows of about the same length together, in an order that only seed and epoch decide.
+
+    So a run that was killed and resumed reads the same batches as one that was not.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int, collate: Collate) -> None:
+        self.lengths, self.batch_size, self.seed, self.collate = lengths, batch_size, seed, collate
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        self.collate.epoch = self.epoch
+        generator = torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
+        indices = get_length_grouped_indices(  # type: ignore[no-untyped-call]
+            self.lengths, self.batch_size, generator=generator
+        )
+        return iter(indices)
+
+
 class Collate:
     """Rows → a padded batch. Training rows are dressed differently in every epoch."""
 
@@ -71,14 +99,15 @@ class Collate:
         self.tokenizer = tokenizer
         self.max_length = recipe.max_length
         self.offices = offices
-        self.rng = random.Random(recipe.seed)
+        self.seed, self.epoch = recipe.seed, 0
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         texts = []
         for row in rows:
             title, text = row["title"], row["text"]
             if self.offices is not None:
-                title, text = augment(title, text, self.offices, self.rng)
+                rng = random.Random(f"{self.seed} {self.epoch} {row['row']}")
+                title, text = augment(title, text, self.offices, rng)
             texts.append(normalise(join_fields(title, text)))
         batch = self.tokenizer(
             texts, truncation=True, max_length=self.max_length, padding=True, return_tensors="pt"
@@ -99,6 +128,7 @@ class LeadTrainer(Trainer):
         super().__init__(data_collator=collate, **options)
         self.recipe = recipe
         self.n_classes = n_classes
+        self.collate = collate
         self.eval_collate = Collate(collate.tokenizer, recipe, None)
 
     def compute_loss(
@@ -118,6 +148,12 @@ class LeadTrainer(Trainer):
         co = F.binary_cross_entropy_with_logits(logits[:, k:], secondary, reduction="none")
         loss = lead.mean() + self.recipe.secondary_weight * co.sum(1).mean()
         return (loss, {"loss": loss, "logits": logits}) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
+        dataset: Any = train_dataset or self.train_dataset
+        return LengthSampler(
+            list(dataset["length"]), self.recipe.batch_size, self.recipe.seed, self.collate
+        )
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         training, self.data_collator = self.data_collator, self.eval_collate
@@ -223,6 +259,7 @@ def to_dataset(
     return Dataset.from_list(
         [
             {
+                "row": n,
                 "title": it.title,
                 "text": it.text,
                 "label": taxonomy.index(it.primary),
@@ -230,13 +267,14 @@ def to_dataset(
                 "smoothing": recipe.smoothing * (2.0 if it.hard else 1.0),
                 "length": len(tokens),
             }
-            for it, tokens in zip(items, ids, strict=True)
+            for n, (it, tokens) in enumerate(zip(items, ids, strict=True))
         ]
     )
 
 
 def fine_tune(
-    items: Sequence[Item],
+    train_items: Sequence[Item],
+    valid_items: Sequence[Item],
     taxonomy: Taxonomy,
     base: str | Path,
     work: Path,
@@ -244,19 +282,19 @@ def fine_tune(
     *,
     augmented: bool = True,
 ) -> dict[str, float]:
-    """Fine-tune `base` on `items`; the best checkpoint goes to ``work/best``.
+    """Fine-tune `base` on `train_items`; the best checkpoint goes to ``work/best``.
 
-    The best checkpoint is the one with the highest accuracy on a validation
-    split of `items` made by near-duplicate group.
+    The best checkpoint is the one with the highest accuracy on `valid_items`.
+    If `work` holds checkpoints of the same run, it goes on from the last one
+    and ends as it would have without the interruption.
 
     Returns:
         The validation figures of the best checkpoint.
     """
     set_seed(recipe.seed)
-    train_items, valid_items = split_by_group(items, recipe.validation_share, recipe.seed)
     model, tokenizer, new_pooler = load_base(base, taxonomy)
     if new_pooler:
-        sample = random.Random(recipe.seed).sample(train_items, min(256, len(train_items)))
+        sample = random.Random(recipe.seed).sample(list(train_items), min(256, len(train_items)))
         standardise_pooler(model, tokenizer, [it.full_text for it in sample], recipe.max_length)
     k = len(taxonomy)
 
@@ -279,8 +317,6 @@ def fine_tune(
         warmup_steps=recipe.warmup,
         bf16=_fast_bfloat16(),
         use_cpu=not torch.cuda.is_available(),
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=2,
@@ -306,7 +342,8 @@ def fine_tune(
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(TrainingProgress())
-    trainer.train()
+    trainer.add_callback(MarkFinished())
+    trainer.train(resume_from_checkpoint=last_finished(work / "checkpoints"))
     figures = trainer.evaluate()
     trainer.save_model(str(work / "best"))
     tokenizer.save_pretrained(str(work / "best"))

@@ -7,6 +7,8 @@ import sys
 import click
 
 from classifier import __version__
+from classifier.cli.labels import suggest_labels, taxonomy
+from classifier.cli.models import models
 from classifier.cli.serve import serve
 from classifier.cli.tag import corrections, info, tag
 from classifier.cli.train import evaluate, export, train
@@ -24,7 +26,18 @@ def cli() -> None:
     """微类：把群众意见建议分到“微”类，拿不准的交给人。"""
 
 
-for command in (tag, serve, corrections, train, evaluate, export, info):
+for command in (
+    tag,
+    serve,
+    corrections,
+    suggest_labels,
+    train,
+    models,
+    taxonomy,
+    evaluate,
+    export,
+    info,
+):
     cli.add_command(command)
 
 
@@ -37,7 +50,9 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("已中断，结果还没有写出；打标可以加 --resume 接着做。", err=True)
+        click.echo(
+            "已中断，结果还没有写出。接着做：打标加 --resume，训练再运行一次同样的命令。", err=True
+        )
         sys.exit(130)
     except WeileiError as error:
         click.echo(f"出错了：{error}", err=True)

@@ -23,12 +23,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from classifier import SuggestionClassifier, Taxonomy
-from classifier.bundle import shipped_model
 from classifier.cli.common import FILE, console
 from classifier.corrections import collect
 from classifier.decision import AUTO, REVIEW
 from classifier.errors import ROWS_TO_CHECK, InputError, WeileiError
 from classifier.privacy import OPTIONAL, find
+from classifier.registry import model_in_use
 from classifier.tables import Source
 from classifier.tagging import LANES, Report, expand, tag_file
 
@@ -59,7 +59,7 @@ def _words(text: str) -> list[str]:
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="文件或文件夹…")
 @click.option("-o", "--output", type=FILE, help="写成哪个文件；有几个输入时写进哪个文件夹。")
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
-@click.option("--model", type=FILE, help="模型文件夹；不写就用随软件带的模型。")
+@click.option("--model", type=FILE, help="模型文件夹；不写就用正在用的那个（见 weilei models）。")
 @click.option("--taxonomy", type=FILE, help="改过主办单位的分类表 taxonomy.toml。")
 @click.option("--max-error", type=float, help="自动通道承诺的错误率，例如 0.02 表示 2%。")
 @click.option("--evidence", is_flag=True, help="再加一列“依据”：是哪几句话定的类（慢几倍）。")
@@ -180,7 +180,7 @@ def _show(report: Report) -> None:
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
 def corrections(files: tuple[Path, ...], output: Path, text: str | None) -> None:
     """把打标结果里人改正过的类别收成训练数据。"""
-    taxonomy = Taxonomy.load(shipped_model() / "taxonomy.toml")
+    taxonomy = Taxonomy.load(model_in_use() / "taxonomy.toml")
     n, seen = collect(files, taxonomy, output, text=text)
     console.print(f"看了 {seen} 行，改正过的 {n} 行，已写入 {output}，可以用 weilei train 训练")
 

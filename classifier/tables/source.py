@@ -99,7 +99,7 @@ def open_table(path: str | Path) -> Source:
         raise InputError(f"{path} 已损坏，不是有效的 Parquet，请重新导出")
     if suffix in (".csv", ".tsv", ".txt"):
         return _open_csv(path)
-    if suffix == ".jsonl":
+    if suffix in (".jsonl", ".json"):
         return _open_jsonl(path)
     raise InputError(f"不认识 {path.name} 这种文件，请用 .xlsx、.xls、.csv、.jsonl 或 .parquet")
 

@@ -68,7 +68,8 @@ def main() -> None:
             items = [Item(titles[i], taxonomy.ids[labels[i]]) for i in train]
             unseen = [titles[i] for i in test]
             known, held = split_by_group(items, _HELD, RECIPE.seed)
-            fine_tune(known, taxonomy, base, work / str(k), RECIPE)
+            parts = split_by_group(known, RECIPE.validation_share, RECIPE.seed)
+            fine_tune(*parts, taxonomy, base, work / str(k), RECIPE)
             best = str(work / str(k) / "best")
             model = AutoModelForSequenceClassification.from_pretrained(best)
             tokenizer = AutoTokenizer.from_pretrained(best)

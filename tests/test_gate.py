@@ -1,0 +1,96 @@
+"""The gate between a new model and use, and the versions that one can switch between."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifier import InputError, ModelError, SuggestionClassifier, registry
+from classifier.bundle import RUNTIME_FILES, shipped_model
+from tests.conftest import Run
+from training.gate import compare
+
+
+def rights(n: int, wrong: int) -> np.ndarray:
+    return np.arange(n) >= wrong
+
+
+@pytest.mark.parametrize(
+    ("n", "new_wrong", "old_wrong", "accepted"),
+    [
+        (1000, 80, 100, True),  # better
+        (1000, 100, 100, True),  # equal
+        (1000, 200, 100, False),  # clearly worse
+        (20, 3, 2, False),  # on few items a loss is not put down to chance
+        (1, 0, 0, False),  # nothing to compare on
+        (0, 0, 0, False),
+    ],
+)
+def test_gate(n: int, new_wrong: int, old_wrong: int, accepted: bool) -> None:
+    found = compare(rights(n, new_wrong), rights(n, old_wrong))
+    assert found.accepted is accepted
+
+
+def test_a_small_loss_by_chance_is_let_through_and_a_sure_one_is_not() -> None:
+    rng = np.random.default_rng(0)
+    old = rng.random(1000) < 0.9
+    noisy = old.copy()
+    flipped = rng.permutation(1000)[:100]
+    noisy[flipped] = ~noisy[flipped]
+    noisy[np.flatnonzero(~noisy)[: int(old.sum() - noisy.sum()) - 5]] = True
+    assert noisy.mean() - old.mean() == pytest.approx(-0.005)
+    assert compare(noisy, old).accepted
+    sure = old.copy()
+    sure[np.flatnonzero(old)[:9]] = False  # nine lost, none won
+    assert not compare(sure, old).accepted
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with one trained model: the runtime part of the shipped one, under another id."""
+    monkeypatch.setenv("WEILEI_HOME", str(tmp_path))
+    folder = tmp_path / "models" / "自己的-1"
+    folder.mkdir(parents=True)
+    for name in (*RUNTIME_FILES, "MODEL_CARD.md"):
+        shutil.copy(shipped_model() / name, folder / name)
+    manifest = json.loads((shipped_model() / "manifest.json").read_text(encoding="utf-8"))
+    text = json.dumps({**manifest, "id": "自己的-1"})
+    (folder / "manifest.json").write_text(text, encoding="utf-8")
+    record = {"when": "2026-11-24 09:00", "accuracy": 0.9, "n_test": 50}
+    folder.with_name("自己的-1.json").write_text(json.dumps(record), encoding="utf-8")
+    return tmp_path
+
+
+def test_switching_and_switching_back(trained: Path) -> None:
+    shipped = SuggestionClassifier.from_pretrained().model_id
+    assert [v.id for v in registry.versions()] == ["shipped", "自己的-1"]
+    registry.use("自己的-1")
+    assert SuggestionClassifier.from_pretrained().model_id == "自己的-1"
+    assert [v.in_use for v in registry.versions()] == [False, True]
+    registry.use("shipped")
+    assert SuggestionClassifier.from_pretrained().model_id == shipped
+    with pytest.raises(InputError, match="现有的：shipped、自己的-1"):
+        registry.use("没有的")
+
+
+def test_a_model_that_is_gone_is_said_so(trained: Path) -> None:
+    registry.use("自己的-1")
+    shutil.rmtree(trained / "models" / "自己的-1")
+    with pytest.raises(ModelError, match="weilei models use shipped"):
+        SuggestionClassifier.from_pretrained()
+
+
+def test_models_command(weilei: Run, trained: Path) -> None:
+    (trained / "models" / "坏的-2").mkdir()
+    (trained / "models" / "坏的-2" / "manifest.json").write_text("{", encoding="utf-8")
+    assert weilei("models", "use", "自己的-1", home=trained).returncode == 0
+    assert weilei("models", "use", "坏的-2", home=trained).returncode == 3
+    done = weilei("models", home=trained)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "正在用" in line]
+    assert "自己的-1" in line
+    assert "0.900（50 条）" in line

@@ -1,0 +1,146 @@
+"""An office's own table: what is read, shown, refused; how it is split."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from openpyxl import Workbook
+
+from classifier import InputError, Taxonomy
+from classifier.bundle import shipped_model
+from tests.conftest import ROOT
+from training.corpus import Item, read_items, split_by_group
+from training.data_check import Parts, read_parts
+
+LINES = (ROOT / "training" / "data" / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
+TEXTS = [json.loads(line)["text"] for line in LINES[:90]]
+
+
+@pytest.fixture(scope="module")
+def taxonomy() -> Taxonomy:
+    return Taxonomy.load(shipped_model() / "taxonomy.toml")
+
+
+def parts_of(
+    tmp_path: Path, rows: list[tuple[object, object]], taxonomy: Taxonomy, **options: bool
+) -> tuple[Parts, str]:
+    workbook = Workbook()
+    workbook.active.append(["内容", "类别"])
+    for row in rows:
+        workbook.active.append(row)
+    workbook.save(tmp_path / "标注.xlsx")
+    lines: list[str] = []
+    parts = read_parts(
+        [tmp_path / "标注.xlsx"], taxonomy, say=lines.append, seed=1, validation_share=0.06,
+        **options,
+    )  # fmt: skip
+    return parts, "\n".join(lines)
+
+
+GOOD = [(t, "微交通" if i % 2 else "微文化") for i, t in enumerate(TEXTS)]
+
+
+def test_what_was_read_is_shown_and_split_by_group(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    parts, shown = parts_of(tmp_path, [*GOOD, GOOD[0], GOOD[1]], taxonomy)
+    assert "共 92 条，2 类，完全重复 2 条" in shown
+    assert "字数中位数" in shown
+    everywhere = [parts.train, parts.validation, parts.calibration, parts.test]
+    assert sum(map(len, everywhere)) == 92
+    assert all(everywhere)
+    groups = [{it.group for it in part} for part in everywhere]
+    assert sum(map(len, groups)) == len(set().union(*groups))
+    assert {it.primary for it in parts.test} == {"transport", "culture"}
+
+
+def test_same_text_with_two_classes_is_listed_and_left_out(
+    tmp_path: Path, taxonomy: Taxonomy
+) -> None:
+    parts, shown = parts_of(tmp_path, [*GOOD, (f" {TEXTS[0]}　", "微交通")], taxonomy)
+    assert "标注.xlsx 第 2 行 微文化" in shown
+    assert "标注.xlsx 第 92 行 微交通" in shown
+    assert TEXTS[0] not in shown
+    assert TEXTS[0] not in {it.text for it in parts.known + parts.calibration + parts.test}
+
+
+@pytest.mark.parametrize(
+    ("rows", "advice"),
+    [
+        ([(t, "微交通") for t in TEXTS], "只有一个类别"),
+        ([(TEXTS[0], "微交通")] * 40 + [(TEXTS[1], "微文化")] * 40, "重复"),
+        ([*GOOD, *[(f"{t}吗", "微教育") for t in ("校车", "作业", "补课")]], "微教育 3 条"),
+        (GOOD[:20], "40 条以上"),
+        ([], "没有可用的行"),
+        ([*GOOD, ("校车太少", None)], "合并的单元格"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused(
+    tmp_path: Path, taxonomy: Taxonomy, rows: list[tuple[object, object]], advice: str
+) -> None:
+    with pytest.raises(InputError, match=advice):
+        parts_of(tmp_path, rows, taxonomy)
+
+
+def test_rare_classes_can_be_merged(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    rare = [
+        (f"{t}应该怎么办理才好", "微教育") for t in ("校车接送", "寒假作业", "午间托管", "食堂饭菜")
+    ]
+    rare += [(f"{t}请问在哪里可以看到", "微医疗") for t in ("疫苗", "挂号", "体检", "急救", "药房")]
+    parts, shown = parts_of(tmp_path, [*GOOD, *rare], taxonomy, merge_rare=True)
+    assert "并入“其他”：微教育（4 条）、微医疗（5 条）" in shown
+    assert {it.primary for it in parts.known} == {"transport", "culture", "other"}
+
+
+def test_rows_marked_test_are_kept_for_the_comparison(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    lines = ["内容,类别,split"]
+    lines += [f"{t},{c},{'dev' if i < 10 else ''}" for i, (t, c) in enumerate(GOOD)]
+    lines.append(f"{TEXTS[50]},微文化,test")  # its twin is in training
+    (tmp_path / "a.csv").write_bytes("\n".join(lines).encode("gb18030"))
+    shown: list[str] = []
+    parts = read_parts(
+        [tmp_path / "a.csv", tmp_path / "a.csv"], taxonomy, say=shown.append, seed=1,
+        validation_share=0.06,
+    )  # fmt: skip
+    assert {it.text for it in parts.test} == set(TEXTS[:10])
+    assert any("近乎重复，不用来比较" in line for line in shown)
+    once = {it.where for it in parts.train}
+    assert len(parts.train) == 2 * len(once)  # a file named twice counts twice in training
+    assert len(parts.calibration) == len({it.where for it in parts.calibration})
+
+
+def test_parquet_and_saved_datasets(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["微交通", "微文化"])})
+    rows = {"text": ["公交太少", "没书看"], "label": [0, 1]}
+    saved = Dataset.from_dict(rows, features=features)
+    DatasetDict(train=saved, test=saved).save_to_disk(str(tmp_path / "存的"))
+    found = read_items(tmp_path / "存的", taxonomy)
+    assert [(it.primary, it.split) for it in found] == [
+        ("transport", "train"), ("culture", "train"), ("transport", "test"), ("culture", "test"),
+    ]  # fmt: skip
+    Dataset.from_dict({"text": ["公交太少"], "label": ["微交通"]}).to_parquet(
+        str(tmp_path / "a.parquet")
+    )
+    assert read_items(tmp_path / "a.parquet", taxonomy)[0].primary == "transport"
+    (tmp_path / "空的").mkdir()
+    with pytest.raises(InputError, match="save_to_disk"):
+        read_items(tmp_path / "空的", taxonomy)
+
+
+def test_too_many_rows_are_refused_before_reading(
+    tmp_path: Path, taxonomy: Taxonomy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.corpus._MOST_ROWS", 2)
+    (tmp_path / "a.csv").write_text("内容,类别\n" + "路灯,微城管\n" * 3, encoding="utf-8")
+    with pytest.raises(InputError, match="抽取一部分"):
+        read_items(tmp_path / "a.csv", taxonomy)
+
+
+def test_the_split_hardly_changes_when_rows_are_added() -> None:
+    items = [Item(t, "other", group=i) for i, t in enumerate(TEXTS)]
+    _, before = split_by_group(items[:60], 0.2, seed=1)
+    _, after = split_by_group([replace(it) for it in reversed(items)], 0.2, seed=1)
+    old, kept = {it.text for it in before}, {it.text for it in after}
+    assert len(old & kept) >= 0.6 * len(old)

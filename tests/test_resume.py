@@ -1,0 +1,119 @@
+"""A training that is killed and started again ends like one that was left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+from classifier import InputError
+from classifier.bundle import shipped_model
+from tests.conftest import ROOT
+from training.resume import last_finished, work_folder
+
+LINES = (ROOT / "training" / "data" / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small labelled table and a very small encoder to start from."""
+    folder = tmp_path_factory.mktemp("office")
+    rows = [row for row in map(json.loads, LINES) if row["split"] == "train"]
+    chosen = [
+        row
+        for c in ("transport", "eldercare")
+        for row in [r for r in rows if r["primary"] == c and len(r["text"]) < 40][:60]
+    ]
+    (folder / "标注.csv").write_text(
+        "内容,类别\n"
+        + "\n".join('"{}",{}'.format(r["text"].replace('"', ""), r["primary"]) for r in chosen),
+        encoding="utf-8",
+    )
+    tokenizer = AutoTokenizer.from_pretrained(shipped_model())
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(folder / "小")
+    tokenizer.save_pretrained(folder / "小")
+    return folder
+
+
+def start(office: Path, home: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            str(Path(sys.executable).with_name("weilei")), "train", "标注.csv",
+            "--base", "小", "--epochs", "6", "-o", str(home / "模型"),
+        ],
+        cwd=office, env={**os.environ, "PYTHONUTF8": "1", "WEILEI_HOME": str(home)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )  # fmt: skip
+
+
+def weights(home: Path) -> dict[str, bytes]:
+    tensors = load_file(home / "模型" / "model.safetensors")
+    return {name: value.tobytes() for name, value in tensors.items()}
+
+
+def test_killed_and_resumed_ends_like_uninterrupted(office: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "一", tmp_path / "二"
+    whole.mkdir()
+    killed.mkdir()
+    out, err = start(office, whole).communicate()
+    assert (whole / "模型").is_dir(), out + err
+
+    process = start(office, killed)
+    work = killed / ".模型-训练"
+    while process.poll() is None and not list(work.glob("checkpoints/checkpoint-*/finished")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert work.is_dir()
+    assert not (killed / "模型").exists()
+    assert not (killed / "models").exists() or not list((killed / "models").iterdir())
+    out, err = start(office, killed).communicate()
+    assert "接着上次" in out, err
+    assert weights(killed) == weights(whole)
+    figures = [
+        json.loads((home / "模型" / "manifest.json").read_text(encoding="utf-8"))["training"]
+        for home in (whole, killed)
+    ]
+    assert figures[0] == figures[1]
+    assert not work.exists()
+
+
+def test_half_written_checkpoints_are_not_used(tmp_path: Path) -> None:
+    for step, whole in ((5, True), (10, True), (15, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if whole:
+            (tmp_path / f"checkpoint-{step}" / "finished").touch()
+    assert last_finished(tmp_path) == str(tmp_path / "checkpoint-10")
+    assert not (tmp_path / "checkpoint-15").exists()
+    shutil.rmtree(tmp_path / "checkpoint-10")
+    assert last_finished(tmp_path) == str(tmp_path / "checkpoint-5")
+
+
+def test_work_folder_is_kept_after_an_error_and_only_for_the_same_plan(tmp_path: Path) -> None:
+    def stop(plan: dict[str, int]) -> bool:
+        with suppress(KeyboardInterrupt), work_folder(tmp_path / "m", plan) as (work, begun):
+            (work / "checkpoints" / "checkpoint-1").mkdir(parents=True, exist_ok=True)
+            (work / "checkpoints" / "checkpoint-1" / "finished").touch()
+            with pytest.raises(InputError, match="正在由另一个"), work_folder(tmp_path / "m", plan):
+                pass
+            raise KeyboardInterrupt
+        return begun
+
+    assert [stop({"seed": 1}), stop({"seed": 1}), stop({"seed": 2})] == [False, True, False]
+    with work_folder(tmp_path / "m", {"seed": 2}) as (_, begun):
+        assert begun
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,201 @@
+"""What was read, shown before training starts: counts, duplicates, contradictions, the split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from classifier.errors import InputError
+from classifier.taxonomy import Taxonomy
+from classifier.text import normalise
+from training.corpus import Item, read_items, split_by_group, with_groups
+
+Say = Callable[[str], Any]
+LEAST = 8  # examples below which a class cannot be learned
+LEAST_CALIBRATION = 8
+HELD_OUT = ("dev", "test")
+_TEST_SHARE, _TEST_SEED = 0.15, 2017  # not the run's seed: another seed is tested on the same rows
+_CALIBRATION_SHARE, _CALIBRATION_MOST, _CALIBRATION_WISH = 0.1, 0.25, 24
+_SHOWN = 20  # contradictions listed
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Who learns from what. Near-duplicates are all in one part.
+
+    Attributes:
+        train: what the weights are fitted to.
+        validation: what chooses the best checkpoint.
+        calibration: what sets temperature and lanes.
+        test: what compares the new model with the old one.
+    """
+
+    train: list[Item]
+    validation: list[Item]
+    calibration: list[Item]
+    test: list[Item]
+
+    @property
+    def known(self) -> list[Item]:
+        """What the n-grams learn from: training and validation."""
+        return self.train + self.validation
+
+
+def read_parts(
+    files: Sequence[Path],
+    taxonomy: Taxonomy,
+    *,
+    say: Say,
+    seed: int,
+    validation_share: float,
+    text: str | None = None,
+    label: str | None = None,
+    merge_rare: bool = False,
+) -> Parts:
+    """Read labelled files, check them, say what they hold, and split them.
+
+    Rows whose split is ``dev`` or ``test`` test, rows whose split is
+    ``calibration`` calibrate; what no row is marked for is split off by group.
+
+    Raises:
+        InputError: a file, column or label cannot be used, or there is not
+            enough to learn from; the message says what to do.
+    """
+    read = [(file, read_items(file, taxonomy, text=text, label=label)) for file in files]
+    # A file may be named more than once, to count more in training; not in what is measured.
+    items = list({it.where: it for _, found in read for it in found}.values())
+    for line in _summary(read, items):
+        say(line)
+    items = with_groups(items)
+    wrong = contradictions([it for it in items if it.split not in HELD_OUT])
+    for line in _contradiction_lines(wrong, taxonomy):
+        say(line)
+    dropped = {it.where for found in wrong for it in found}
+    items = [it for it in items if it.where not in dropped]
+    if merge_rare:
+        items = _merge_rare(items, taxonomy, say)
+    check([it for it in items if it.split not in HELD_OUT], taxonomy)
+    parts = split(items, seed, validation_share, say)
+    times = Counter(it.where for _, found in read for it in found)
+    train = [it for it in parts.train for _ in range(times[it.where])]
+    _say_split(replace(parts, train=train), taxonomy, say)
+    return replace(parts, train=train)
+
+
+def _summary(read: Sequence[tuple[Path, list[Item]]], items: Sequence[Item]) -> Iterator[str]:
+    for file, found in dict(read).items():
+        yield f"{file}：{len(found)} 条"
+    lengths = [len(it.full_text) for it in items]
+    exact = len(items) - len({normalise(it.full_text) for it in items})
+    yield (
+        f"共 {len(items)} 条，{len({it.primary for it in items})} 类，完全重复 {exact} 条；"
+        f"字数中位数 {median(lengths):.0f}，最长 {max(lengths)}"
+    )
+
+
+def contradictions(items: Sequence[Item]) -> list[list[Item]]:
+    """Items that have the same text but not the same class, together."""
+    by_text: dict[str, list[Item]] = {}
+    for it in items:
+        by_text.setdefault(normalise(it.full_text), []).append(it)
+    return [found for found in by_text.values() if len({it.primary for it in found}) > 1]
+
+
+def _contradiction_lines(wrong: Sequence[Sequence[Item]], taxonomy: Taxonomy) -> Iterator[str]:
+    if not wrong:
+        return
+    names = {c.id: c.name for c in taxonomy}
+    yield (
+        f"有 {len(wrong)} 条建议文字相同、类别却不同，共 {sum(map(len, wrong))} 行，"
+        "这次都不用，请核对："
+    )
+    for found in wrong[:_SHOWN]:
+        yield "  " + "；".join(f"{it.where} {names[it.primary]}" for it in found[:6])
+    if len(wrong) > _SHOWN:
+        yield f"  还有 {len(wrong) - _SHOWN} 条"
+
+
+def _distinct(items: Sequence[Item]) -> Counter[str]:
+    """Examples of each class; copies count once."""
+    return Counter(c for c, _ in {(it.primary, normalise(it.full_text)) for it in items})
+
+
+def _merge_rare(items: Sequence[Item], taxonomy: Taxonomy, say: Say) -> list[Item]:
+    if not taxonomy.abstain:
+        raise InputError("分类表里没有 abstain（“其他”），--merge-rare 不知道并到哪里")
+    counts = _distinct([it for it in items if it.split not in HELD_OUT])
+    rare = [c for c in taxonomy if 0 < counts[c.id] < LEAST and c.id != taxonomy.abstain]
+    ids = {c.id for c in rare}
+    if rare:
+        names = "、".join(f"{c.name}（{counts[c.id]} 条）" for c in rare)
+        other = taxonomy.categories[taxonomy.index(taxonomy.abstain)].name
+        say(f"例子少于 {LEAST} 条的类并入“{other}”：{names}")
+    return [replace(it, primary=taxonomy.abstain) if it.primary in ids else it for it in items]
+
+
+def check(items: Sequence[Item], taxonomy: Taxonomy) -> None:
+    """Whether these can be learned from.
+
+    Raises:
+        InputError: one class only, copies only, or a class with too few examples.
+    """
+    counts = _distinct(items)
+    if not items:
+        raise InputError("没有可以用来训练的行：split 全是 dev 或 test，或者都互相矛盾")
+    if len(counts) < 2:
+        only = next(c.name for c in taxonomy if counts[c.id])
+        raise InputError(f"标注里只有一个类别（{only}），至少要有两类才能训练")
+    if len({it.group for it in items}) < LEAST:
+        raise InputError(
+            f"{len(items)} 行里几乎都是同一条建议的重复，不重样的不到 {LEAST} 条，没法训练"
+        )
+    few = [f"{c.name} {counts[c.id]} 条" for c in taxonomy if 0 < counts[c.id] < LEAST]
+    if few:
+        raise InputError(
+            f"这些类别的例子（去掉重复）少于 {LEAST} 条，学不会：{'，'.join(few)}。"
+            "请补几条，或加 --merge-rare 并进“其他”再训练"
+        )
+
+
+def split(items: Sequence[Item], seed: int, validation_share: float, say: Say) -> Parts:
+    """Items with their groups → parts, whole groups together.
+
+    Raises:
+        InputError: too few to calibrate on.
+    """
+    known = [it for it in items if it.split in ("", "train")]
+    calibration = [it for it in items if it.split == "calibration"]
+    test = [it for it in items if it.split in HELD_OUT]
+    if test:
+        groups = {it.group for it in known + calibration}
+        fresh = [it for it in test if it.group not in groups]
+        if len(fresh) < len(test):
+            say(f"测试行里有 {len(test) - len(fresh)} 条和训练的近乎重复，不用来比较")
+        test = fresh
+    else:
+        known, test = split_by_group(known, _TEST_SHARE, _TEST_SEED)
+    if not calibration:
+        share = max(_CALIBRATION_SHARE, min(_CALIBRATION_MOST, _CALIBRATION_WISH / len(known)))
+        known, calibration = split_by_group(known, share, seed + 1)
+    if len(calibration) < LEAST_CALIBRATION:
+        raise InputError(
+            f"标注太少：分给校准的只有 {len(calibration)} 条，至少要 {LEAST_CALIBRATION} 条。"
+            "请再标一些，一共 40 条以上"
+        )
+    return Parts(*split_by_group(known, validation_share, seed), calibration, test)
+
+
+def _say_split(parts: Parts, taxonomy: Taxonomy, say: Say) -> None:
+    groups = [it.group for it in parts.known + parts.calibration + parts.test]
+    say(f"近乎重复的 {len(groups) - len(set(groups))} 条，同一组不会分到两边")
+    say(
+        f"分成：训练 {len(parts.train)}，验证 {len(parts.validation)}，"
+        f"校准 {len(parts.calibration)}，测试 {len(parts.test)}"
+        "（测试的不参加训练，用来和现在的模型比）"
+    )
+    counts = Counter(it.primary for it in parts.known)
+    say("训练部分：" + "，".join(f"{c.name} {counts[c.id]}" for c in taxonomy))

@@ -1,0 +1,46 @@
+"""What the encoder of a model folder makes of texts, read off the runtime's own 8-bit file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import openvino
+
+from classifier.bundle import Bundle
+from classifier.encoder import batches
+from classifier.errors import InputError
+from classifier.text import TextEncoder, pad
+
+
+def pooled_features(folder: Path, texts: Sequence[str], max_length: int) -> np.ndarray:
+    """What the last linear layer of the model sees, float32 of shape (n, hidden).
+
+    Raises:
+        ModelError: not a model folder.
+        InputError: the model does not end in a linear layer.
+    """
+    bundle = Bundle.open(folder)
+    core = openvino.Core()
+    model = core.read_model(str(folder / "model.onnx"))
+    node = model.get_results()[0].input_value(0).get_node()
+    while node.get_type_name() != "MatMul":
+        inputs = [node.input_value(i).get_node() for i in range(node.get_input_size())]
+        inputs = [n for n in inputs if n.get_type_name() != "Constant"]
+        if not inputs:
+            raise InputError(f"{folder} 的模型最后一层不是线性的，--fast 用不了")
+        node = inputs[0]
+    features = node.input_value(0)
+    width = features.get_partial_shape()[1].get_length()
+    model.add_outputs(features)
+    request = core.compile_model(
+        model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    ).create_infer_request()
+    encoded = TextEncoder(folder / "tokenizer.json", max_length).encode(texts)
+    found = np.zeros((len(texts), width), dtype=np.float32)
+    for batch in batches([len(ids) for ids in encoded.ids]):
+        rows = [encoded.ids[i] for i in batch]
+        ids, mask = pad(rows, bundle.pad_id, max(map(len, rows)))
+        found[batch] = request.infer({"input_ids": ids, "attention_mask": mask})[1]
+    return found

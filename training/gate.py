@@ -1,0 +1,72 @@
+"""Whether a new model may take the place of the one in use: the same items, both models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from classifier import SuggestionClassifier
+from training.corpus import Item
+
+MARGIN = 0.01  # a loss of accuracy up to which it may be noise
+_RESAMPLES = 2000
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Accuracy of both on `n` items, and the paired bootstrap interval of the difference."""
+
+    n: int
+    new: float
+    old: float
+    low: float
+    high: float
+
+    @property
+    def accepted(self) -> bool:
+        """Better, or worse by so little that chance explains it.
+
+        On few items chance explains a lot, so a loss of more than a point is
+        never put down to it.
+        """
+        gain = self.new - self.old
+        return self.n > 1 and (gain >= 0 or (gain >= -MARGIN and self.high >= 0))
+
+    def sentence(self) -> str:
+        """The comparison for a reader."""
+        return (
+            f"同样 {self.n} 条没有参加训练的：新模型准确率 {self.new:.3f}，"
+            f"现在用的 {self.old:.3f}，相差 {self.new - self.old:+.3f}"
+            f"（95% 区间 {self.low:+.3f} 到 {self.high:+.3f}）"
+        )
+
+
+def said(classifier: SuggestionClassifier, items: Sequence[Item]) -> np.ndarray:
+    """Class id of each item as decided, shape (n,). The taxonomies of two models may differ."""
+    return np.array([p.primary_id for p in classifier.predict([it.full_text for it in items])])
+
+
+def compare(new: np.ndarray, old: np.ndarray) -> Comparison:
+    """Compare two models by what each got right, bool arrays of shape (n,) on the same items.
+
+    Percentile interval of the paired bootstrap (Efron & Tibshirani 1993;
+    Koehn 2004 for comparing systems on one test set).
+    """
+    n = len(new)
+    if n < 2:
+        return Comparison(n, float("nan"), float("nan"), float("nan"), float("nan"))
+    found = bootstrap(
+        (new.astype(float), old.astype(float)),
+        lambda a, b, axis: a.mean(axis) - b.mean(axis),
+        paired=True,
+        n_resamples=_RESAMPLES,
+        batch=100,
+        confidence_level=_CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Comparison(n, float(new.mean()), float(old.mean()), float(found.low), float(found.high))

@@ -1,0 +1,133 @@
+"""What the commands evaluate and export do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from classifier import SuggestionClassifier
+from classifier.bundle import NGRAMS, sha256, shipped_model
+from classifier.errors import InputError
+from classifier.ngrams import NgramModel
+from classifier.taxonomy import Taxonomy
+from training.corpus import read_items
+from training.evaluate import evaluate
+from training.progress import quiet_libraries
+from training.release import release
+
+Say = Callable[[str], Any]
+
+
+def measure(
+    files: Sequence[Path],
+    model: Path | None,
+    output: Path,
+    *,
+    say: Say,
+    text: str | None = None,
+    label: str | None = None,
+    peers: bool = False,
+) -> dict[str, Any]:
+    """Evaluate a model folder on labelled files and print the figures.
+
+    Raises:
+        InputError: a file, column or label cannot be used, or nothing is left to measure on.
+        ModelError: the model folder cannot be used.
+    """
+    quiet_libraries()
+    classifier = SuggestionClassifier.from_pretrained(model)
+    sets = {
+        file.stem: read_items(file, classifier.taxonomy, text=text, label=label) for file in files
+    }
+    checkpoint = classifier.bundle.path
+    report = evaluate(
+        sets,
+        classifier,
+        output,
+        checkpoint=checkpoint if (checkpoint / "model.safetensors").is_file() else None,
+        peers=peers,
+    )
+    if not report["sets"]:
+        raise InputError("没有可以用来评测的行：split 要是 dev 或 test，或者不写 split")
+    say(f"模型 {report['model']}")
+    for name, found in report["sets"].items():
+        for line in lines(name, found):
+            say(line)
+    say(f"图和 JSON 在 {output}")
+    return report
+
+
+def lines(name: str, found: dict[str, Any]) -> list[str]:
+    """The figures of one set as lines of text."""
+    out = [
+        f"\n== {name}：{found['n']} 条，都没有参加训练",
+        f"准确率 {found['accuracy']:.3f}   宏平均 F1 {found['macro_f1']:.3f}（至少 20 条的类）",
+    ]
+    for title, peer in found.get("peers", {}).items():
+        out.append(f"    同样数据，{title}：{peer['accuracy']:.3f}   {peer['macro_f1']:.3f}")
+    out.append(
+        f"主办或协办说中 {found['primary_or_secondary']:.3f}   "
+        f"前两名里有 {found['top_two']:.3f}   校准误差 {found['calibration_error']:.3f}   "
+        f"协办 查准 {found['secondary']['precision']:.2f} 查全 {found['secondary']['recall']:.2f}"
+    )
+    for wish, lane in found["promises"].items():
+        out.append(
+            f"承诺错误率 {float(wish):.0%}：自动通道 {lane['share']:.3f}，"
+            f"其中错 {lane['error']:.3f}，200 次重抽里守住 {lane['kept']:.0%}"
+        )
+    out.append("改写后标签变了：" + "，".join(f"{k} {v:.3f}" for k, v in found["flips"].items()))
+    out.append(f"只读依据，标签不变 {found['evidence_alone']:.3f}")
+    if torch := found.get("torch"):
+        out.append(
+            f"ONNX（8 位权重）和 torch（fp32）标签一致 {torch['same_label']:.4f}，"
+            f"宏平均 F1 {found['macro_f1']:.4f} 比 {torch['macro_f1']:.4f}"
+        )
+    for key, title in (("by_source", "来源"), ("by_register", "语体"), ("by_indirect", "说法")):
+        if len(found[key]) > 1:
+            parts = [f"{k} {v['accuracy']:.3f}（{v['n']}）" for k, v in found[key].items()]
+            out.append(f"{title}：" + "，".join(parts))
+    parts = [f"{k} {v['f1']:.3f}（{v['n']}）" for k, v in found["by_class"].items() if v["n"]]
+    out.append("各类 F1：" + "，".join(parts))
+    return out
+
+
+def export_checkpoint(
+    checkpoint: Path,
+    output: Path,
+    *,
+    files: Sequence[Path],
+    say: Say,
+    taxonomy: Path | None = None,
+    card: Path | None = None,
+) -> Path:
+    """Write a model folder from a ``transformers`` checkpoint.
+
+    The second opinion on wording comes along if the checkpoint is a model
+    folder; else the encoder speaks alone.
+
+    Raises:
+        InputError: too few calibration rows.
+        ModelError: the checkpoint cannot be loaded or does not fit the taxonomy.
+    """
+    quiet_libraries()
+    taxonomy_file = taxonomy or shipped_model() / "taxonomy.toml"
+    categories = Taxonomy.load(taxonomy_file)
+    items = [it for file in files for it in read_items(file, categories)]
+    chosen = [it for it in items if it.split == "calibration"] or [
+        it for it in items if not it.split
+    ]
+    if not output.resolve().parent.is_dir():
+        raise InputError(f"文件夹 {output.resolve().parent} 不存在，请先建好，或用 -o 换个位置")
+    ngrams = checkpoint / NGRAMS
+    release(
+        checkpoint,
+        output,
+        taxonomy_file,
+        chosen,
+        NgramModel.load(ngrams) if ngrams.is_file() else NgramModel.silent(len(categories)),
+        card=card.read_text(encoding="utf-8") if card else "",
+        training={"data": {file.name: sha256(file) for file in files}},
+    )
+    say(f"模型已写入 {output}（用 {len(chosen)} 条校准）")
+    return output
