@@ -146,7 +146,7 @@ def against_peers(n: int, scratch: Path) -> list[dict[str, Any]]:
         "字 TF-IDF + LinearSVC（没有编码器）": lambda: tfidf_svc(train, classifier.taxonomy.ids),
     }
     rows = []
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     for name, make in peers.items():
         peer = make()
         texts = [it.full_text for it in sample]
