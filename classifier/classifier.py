@@ -18,7 +18,7 @@ from classifier.errors import InputError
 from classifier.ngrams import NgramModel
 from classifier.registry import model_in_use
 from classifier.taxonomy import Taxonomy
-from classifier.text import UNREADABLE, TextEncoder, readable, to_text
+from classifier.text import BLANK, UNREADABLE, TextEncoder, readable, to_text
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,9 @@ class SuggestionClassifier:
             problems.append(problem)
         encoded = self._texts.encode(strings)
         for i, (text, ids) in enumerate(zip(encoded.texts, encoded.ids, strict=True)):
-            if not problems[i] and not readable(text, ids, self.bundle.unk_id):
+            if not problems[i] and not text:
+                strings[i], problems[i] = "", BLANK
+            elif not problems[i] and not readable(text, ids, self.bundle.unk_id):
                 problems[i] = UNREADABLE
         logits = self._encoder.encode(encoded.ids, progress)
         margins = self.ngrams.scores(encoded.texts)

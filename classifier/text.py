@@ -47,12 +47,12 @@ _KANA_SHARE = 0.1
 
 
 def to_text(value: Any) -> tuple[str, str]:
-    """Any cell → (text, problem); the problem is empty if there is something to read."""
+    """Any cell → (text, problem); the problem is empty if it is text, which may yet be blank."""
     if value is None or value != value:  # NaN is how data frames say “empty”
         return "", BLANK
     if not isinstance(value, str):
         return "", NOT_TEXT
-    return (value, "") if normalise(value) else ("", BLANK)
+    return value, ""
 
 
 def readable(text: str, ids: Sequence[int], unk_id: int) -> bool:
