@@ -114,6 +114,7 @@ def calibrate(
     secondary: np.ndarray,
     labels: np.ndarray,
     sources: Sequence[str],
+    unreadable: np.ndarray,
     gold_secondary: Sequence[Sequence[int]],
     n_classes: int,
     abstain: int | None,
@@ -126,6 +127,7 @@ def calibrate(
         secondary: co-handling probabilities, shape (n, n_classes).
         labels: lead class indices, shape (n,).
         sources: where each message came from, length n.
+        unreadable: whether a message goes to a person whatever the model says, bool (n,).
         gold_secondary: co-handling class indices of each message.
         abstain: index of the class that always goes to a person, if any.
     """
@@ -133,7 +135,7 @@ def calibrate(
     weight, temperature = round(weight, 4), round(temperature, 4)
     probabilities = lead_probabilities(blend(logits, margins, weight), n_classes, temperature)
     guess = probabilities.argmax(1)
-    through = guess != (-1 if abstain is None else abstain)
+    through = (guess != (-1 if abstain is None else abstain)) & ~unreadable
     curve = risk_curve(
         probabilities.max(1)[through],
         (guess == labels)[through],

@@ -20,7 +20,7 @@ from classifier.encoder import OnnxEncoder
 from classifier.errors import InputError, ModelError
 from classifier.ngrams import NgramModel
 from classifier.taxonomy import Taxonomy
-from classifier.text import TextEncoder
+from classifier.text import TextEncoder, readable
 from training.calibrate import calibrate
 from training.corpus import Item
 from training.export import quantise, to_onnx
@@ -95,6 +95,12 @@ def release(
             decision.secondary_probabilities(logits, taxonomy),
             np.array([taxonomy.index(it.primary) for it in calibration_items]),
             [it.source for it in calibration_items],
+            np.array(
+                [
+                    not readable(text, ids, tokenizer.unk_token_id)
+                    for text, ids in zip(encoded.texts, encoded.ids, strict=True)
+                ]
+            ),
             [[taxonomy.index(s) for s in it.secondary] for it in calibration_items],
             len(taxonomy),
             taxonomy.index(taxonomy.abstain) if taxonomy.abstain else None,
