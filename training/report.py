@@ -28,6 +28,7 @@ def write_report(
     scored: Scored,
     parts: Parts,
     *,
+    warning: str,
     old_id: str,
     old_said: np.ndarray,
     comparison: Comparison,
@@ -38,6 +39,7 @@ def write_report(
     It holds text of the labelled suggestions, so it stays on this machine.
 
     Args:
+        warning: what the reader must know before using the model, or "".
         old_said: class ids by the model in use, on the same items, shape (n,).
         training: what the manifest records of the run.
 
@@ -53,6 +55,7 @@ def write_report(
         parts=parts,
         training=training,
         comparison=comparison,
+        warning=warning,
         old_id=old_id,
         lane=lane,
         max_error=classifier.max_error,

@@ -22,7 +22,7 @@ from training import base as base_encoder
 from training.data_check import Parts, read_parts
 from training.evaluate import score
 from training.fast import refit_head
-from training.gate import Comparison, compare, said
+from training.gate import Comparison, compare, lane_warning
 from training.ngrams import train_ngrams
 from training.progress import quiet_libraries
 from training.release import release
@@ -121,12 +121,17 @@ def _measure(
     if set(new.taxonomy.ids) - set(old.taxonomy.ids):
         say("两个模型的分类表不同：现在用的模型没有的类，比较时都算它错")
     scored = score("test", parts.test, new)
-    old_said = said(old, parts.test)
+    before = old.predict([it.full_text for it in parts.test])
+    old_said = np.array([p.primary_id for p in before])
     gold = np.array([it.primary for it in parts.test])
     comparison = compare(scored.gold == scored.guess, gold == old_said)
+    warning = lane_warning(scored.predictions, before, len(parts.calibration), new.max_error)
+    if warning:
+        say(warning)
     write_report(
         report, new, scored, parts,
-        old_id=old.model_id, old_said=old_said, comparison=comparison, training=training,
+        warning=warning, old_id=old.model_id, old_said=old_said, comparison=comparison,
+        training=training,
     )  # fmt: skip
     return comparison
 
