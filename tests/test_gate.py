@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from classifier import InputError, ModelError, SuggestionClassifier, registry
 from classifier.bundle import RUNTIME_FILES, shipped_model
 from tests.conftest import Run
-from training.gate import compare
+from training.gate import compare, lane_warning
 
 
 def rights(n: int, wrong: int) -> np.ndarray:
@@ -47,6 +48,14 @@ def test_a_small_loss_by_chance_is_let_through_and_a_sure_one_is_not() -> None:
     sure = old.copy()
     sure[np.flatnonzero(old)[:9]] = False  # nine lost, none won
     assert not compare(sure, old).accepted
+
+
+def test_less_going_through_by_itself_is_said(clf: SuggestionClassifier) -> None:
+    sure = clf.predict(["三路公交车等了四十分钟不来"] * 10)
+    unsure = [replace(p, lane="review", reason="把握不足，请人工判断") for p in sure]
+    assert sure[0].lane == "auto"
+    assert lane_warning(sure, unsure, 300, 0.02) == ""
+    assert "自动通道只占 0%（现在用的模型 100%）" in lane_warning(unsure, sure, 24, 0.02)
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,7 +51,9 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(office: Path, home: Path) -> subprocess.Popen[str]:
+def start(
+    office: Path, home: Path, before: Callable[[], None] | None = None
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             str(Path(sys.executable).with_name("weilei")), "train", "标注.csv",
@@ -57,6 +61,7 @@ def start(office: Path, home: Path) -> subprocess.Popen[str]:
         ],
         cwd=office, env={**os.environ, "PYTHONUTF8": "1", "WEILEI_HOME": str(home)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        preexec_fn=before,
     )  # fmt: skip
 
 
@@ -81,6 +86,17 @@ def test_killed_and_resumed_ends_like_uninterrupted(office: Path, tmp_path: Path
     assert work.is_dir()
     assert not (killed / "模型").exists()
     assert not (killed / "models").exists() or not list((killed / "models").iterdir())
+
+    process = start(office, killed)
+    assert process.stdout is not None
+    while "接着上次" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "再运行一次同样的命令" in err
+    assert "Traceback" not in err
+
     out, err = start(office, killed).communicate()
     assert "接着上次" in out, err
     assert weights(killed) == weights(whole)
@@ -90,6 +106,19 @@ def test_killed_and_resumed_ends_like_uninterrupted(office: Path, tmp_path: Path
     ]
     assert figures[0] == figures[1]
     assert not work.exists()
+
+
+def test_full_disk_is_said_and_the_next_run_goes_on(office: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for a full disk: the checkpoint does not fit."""
+    limit = (1_000_000, 1_000_000)
+    process = start(office, tmp_path, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    _, err = process.communicate()
+    assert process.returncode == 2, err
+    assert "磁盘已满" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "current").exists()
+    assert not (tmp_path / "模型").exists()
+    assert (tmp_path / ".模型-训练" / "plan.json").is_file()
 
 
 def test_half_written_checkpoints_are_not_used(tmp_path: Path) -> None:

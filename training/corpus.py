@@ -199,6 +199,7 @@ def split_by_group(items: Sequence[Item], share: float, seed: int) -> tuple[list
                 break
             held.update(members)
     if not held and len(groups) > 1:
-        held.update(min(groups.values(), key=lambda members: len(members)))
+        smallest: list[int] = min(groups.values(), key=len)
+        held.update(smallest)
     rest = [it for i, it in enumerate(items) if i not in held]
     return rest, [items[i] for i in sorted(held)]

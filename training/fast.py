@@ -43,7 +43,10 @@ def refit_head(
     """
     folder = Path(base)
     if not (folder / "model.onnx").is_file():
-        raise InputError(f"--fast 要从一个模型文件夹开始，{base} 不是（里面没有 model.onnx）")
+        raise InputError(
+            f"--fast 要从一个带训练部分的模型文件夹开始，{base} 不是。"
+            "请用 --base 指明（源码目录里的 models/weilei-small 就是），或不加 --fast"
+        )
     items = [*train_items, *valid_items]
     features = torch.from_numpy(
         pooled_features(folder, [it.full_text for it in items], recipe.max_length)

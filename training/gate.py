@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import bootstrap
 
-from classifier import SuggestionClassifier
-from training.corpus import Item
+from classifier import Prediction
+from classifier.decision import AUTO
 
 MARGIN = 0.01  # a loss of accuracy up to which it may be noise
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
+_LESS_AUTO = 0.1  # of all messages
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,18 @@ class Comparison:
         )
 
 
-def said(classifier: SuggestionClassifier, items: Sequence[Item]) -> np.ndarray:
-    """Class id of each item as decided, shape (n,). The taxonomies of two models may differ."""
-    return np.array([p.primary_id for p in classifier.predict([it.full_text for it in items])])
+def lane_warning(
+    new: Sequence[Prediction], old: Sequence[Prediction], n_calibration: int, max_error: float
+) -> str:
+    """What to say if much less goes through by itself than with the model in use, or ""."""
+    shares = [sum(p.lane == AUTO for p in found) / max(1, len(found)) for found in (new, old)]
+    if shares[0] >= shares[1] - _LESS_AUTO:
+        return ""
+    return (
+        f"注意：自动通道只占 {shares[0]:.0%}（现在用的模型 {shares[1]:.0%}），其余都要人看。"
+        f"校准只有 {n_calibration} 条，还担保不了错误率 {max_error:.0%}：一共标到 600 条以上会好，"
+        "打标时也可以用 --max-error 放宽"
+    )
 
 
 def compare(new: np.ndarray, old: np.ndarray) -> Comparison:

@@ -1,7 +1,8 @@
-"""The pictures of an evaluation, as PNG."""
+"""The pictures of an evaluation, as PNG or SVG by the name of the file."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,21 @@ def chinese() -> Iterator[bool]:
         yield bool(fonts)
 
 
-def confusion(gold: np.ndarray, guess: np.ndarray, names: Sequence[str], path: Path) -> None:
+@contextmanager
+def for_pages() -> Iterator[None]:
+    """Draw SVG whose words are left to the fonts of whoever opens the page."""
+    with pyplot.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
+
+
+def confusion(
+    gold: np.ndarray,
+    guess: np.ndarray,
+    names: Sequence[str],
+    path: Path,
+    axis_names: tuple[str, str] = ("predicted", "label"),
+) -> None:
     """Confusion matrix, rows labelled, columns predicted."""
     figure, axes = pyplot.subplots(figsize=(9, 8))
     ConfusionMatrixDisplay.from_predictions(
@@ -49,28 +64,39 @@ def confusion(gold: np.ndarray, guess: np.ndarray, names: Sequence[str], path: P
         colorbar=False,
         ax=axes,
     )
+    axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
     _save(figure, path)
 
 
-def reliability(confidence: np.ndarray, correct: np.ndarray, path: Path) -> None:
+def reliability(
+    confidence: np.ndarray,
+    correct: np.ndarray,
+    path: Path,
+    axis_names: tuple[str, str] = ("confidence", "accuracy"),
+) -> None:
     """Reliability diagram over bins of equal mass."""
     figure, axes = pyplot.subplots(figsize=(5, 5))
     CalibrationDisplay.from_predictions(
         correct, confidence, n_bins=_BINS, strategy="quantile", ax=axes
     )
-    axes.set(xlabel="confidence", ylabel="accuracy")
+    axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
     if legend := axes.get_legend():
         legend.remove()
     _save(figure, path)
 
 
-def coverage_risk(confidence: np.ndarray, correct: np.ndarray, path: Path) -> None:
+def coverage_risk(
+    confidence: np.ndarray,
+    correct: np.ndarray,
+    path: Path,
+    axis_names: tuple[str, str] = ("coverage", "error"),
+) -> None:
     """Error among the surest messages against their share of all."""
     wrong = (~correct[np.argsort(-confidence, kind="stable")]).cumsum()
     n = np.arange(1, len(wrong) + 1)
     figure, axes = pyplot.subplots(figsize=(6, 4))
     axes.plot(n / len(n), wrong / n)
-    axes.set(xlabel="coverage", ylabel="error", ylim=(0, None))
+    axes.set(xlabel=axis_names[0], ylabel=axis_names[1], ylim=(0, None))
     axes.grid(alpha=0.3)
     _save(figure, path)
 

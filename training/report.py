@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ def write_report(
     scored: Scored,
     parts: Parts,
     *,
+    warning: str,
     old_id: str,
     old_said: np.ndarray,
     comparison: Comparison,
@@ -38,6 +38,7 @@ def write_report(
     It holds text of the labelled suggestions, so it stays on this machine.
 
     Args:
+        warning: what the reader must know before using the model, or "".
         old_said: class ids by the model in use, on the same items, shape (n,).
         training: what the manifest records of the run.
 
@@ -53,13 +54,14 @@ def write_report(
         parts=parts,
         training=training,
         comparison=comparison,
+        warning=warning,
         old_id=old_id,
         lane=lane,
         max_error=classifier.max_error,
         macro=macro_f1(scored.gold, scored.guess, least=1),
         calibration_error=calibration_error(confidence, correct) if len(correct) else 0.0,
         rows=_by_class(scored, old_said, parts, classifier),
-        pictures=_pictures(scored, taxonomy.names, taxonomy.ids) if len(correct) > 1 else {},
+        pictures=_pictures(scored, taxonomy.names) if len(correct) > 1 else {},
         suspects=suspects(parts.known + parts.calibration, taxonomy),
     )
     write_whole(path, lambda scratch: scratch.write_text(page, encoding="utf-8"))
@@ -96,22 +98,23 @@ def _by_class(
     ]
 
 
-def _pictures(scored: Scored, names: list[str], ids: list[str]) -> dict[str, str]:
-    """Title → picture as a data URL."""
+def _pictures(scored: Scored, names: list[str]) -> dict[str, str]:
+    """Title → SVG. Classes that nobody named are not in the confusion matrix."""
     confidence, correct = scored.probabilities.max(1), scored.gold == scored.guess
+    present = np.unique([scored.gold, scored.guess])
+    gold, guess = np.searchsorted(present, scored.gold), np.searchsorted(present, scored.guess)
     found = {}
-    with tempfile.TemporaryDirectory() as scratch, plots.chinese() as has_chinese:
-        labels = names if has_chinese else ids
-        draw: dict[str, Callable[[Path], None]] = {
-            "混淆矩阵（行是标注，列是模型说的）": lambda p: plots.confusion(
-                scored.gold, scored.guess, labels, p
-            ),
-            "可靠性（说有几分把握，就对几分）": lambda p: plots.reliability(confidence, correct, p),
-            "覆盖和错误（越往右自动的越多）": lambda p: plots.coverage_risk(confidence, correct, p),
-        }
-        for title, make in draw.items():
-            file = Path(scratch) / "picture.png"
-            make(file)
-            encoded = base64.b64encode(file.read_bytes()).decode()
-            found[title] = f"data:image/png;base64,{encoded}"
+    with tempfile.TemporaryDirectory() as scratch, plots.for_pages():
+        file = Path(scratch) / "picture.svg"
+
+        def keep(title: str) -> None:
+            drawn = file.read_text(encoding="utf-8")
+            found[title] = drawn[drawn.index("<svg") :]
+
+        plots.confusion(gold, guess, [names[i] for i in present], file, ("模型说的", "标注"))
+        keep("混淆矩阵")
+        plots.reliability(confidence, correct, file, ("模型的把握", "真的对了的"))
+        keep("可靠性：说有几分把握，就对几分")
+        plots.coverage_risk(confidence, correct, file, ("自动处理的份额", "其中错的"))
+        keep("自动处理得越多，错得越多")
     return found

@@ -22,7 +22,7 @@ from training import base as base_encoder
 from training.data_check import Parts, read_parts
 from training.evaluate import score
 from training.fast import refit_head
-from training.gate import Comparison, compare, said
+from training.gate import Comparison, compare, lane_warning
 from training.ngrams import train_ngrams
 from training.progress import quiet_libraries
 from training.release import release
@@ -94,6 +94,7 @@ def run(
         figures = teach(parts.train, parts.validation, categories, start, work, recipe)
         say(f"验证集准确率 {figures['accuracy']:.3f}，宏平均 F1 {figures['macro_f1']:.3f}")
         fresh = work / "model" / target.name
+        say("导出和校准，要一两分钟")
         release(
             work / "best",
             fresh,
@@ -107,20 +108,30 @@ def run(
             training={"figures": figures, **training},
         )
         report = work / "报告.html"
-        comparison = _measure(fresh, parts, report, training)
+        say("和现在用的模型比较，写报告")
+        comparison = _measure(fresh, parts, report, training, say)
         return _keep(fresh, report, output, comparison, force, say)
 
 
-def _measure(fresh: Path, parts: Parts, report: Path, training: dict[str, Any]) -> Comparison:
+def _measure(
+    fresh: Path, parts: Parts, report: Path, training: dict[str, Any], say: Say
+) -> Comparison:
     """Compare the new model with the one in use on the test part, and write the report."""
     new, old = SuggestionClassifier.from_pretrained(fresh), SuggestionClassifier.from_pretrained()
+    if set(new.taxonomy.ids) - set(old.taxonomy.ids):
+        say("两个模型的分类表不同：现在用的模型没有的类，比较时都算它错")
     scored = score("test", parts.test, new)
-    old_said = said(old, parts.test)
+    before = old.predict([it.full_text for it in parts.test])
+    old_said = np.array([p.primary_id for p in before])
     gold = np.array([it.primary for it in parts.test])
     comparison = compare(scored.gold == scored.guess, gold == old_said)
+    warning = lane_warning(scored.predictions, before, len(parts.calibration), new.max_error)
+    if warning:
+        say(warning)
     write_report(
         report, new, scored, parts,
-        old_id=old.model_id, old_said=old_said, comparison=comparison, training=training,
+        warning=warning, old_id=old.model_id, old_said=old_said, comparison=comparison,
+        training=training,
     )  # fmt: skip
     return comparison
 
@@ -138,11 +149,11 @@ def _keep(
         "n_test": comparison.n,
         "note": "" if comparison.accepted else "没有通过比较",
     }
-    bundle.copy(fresh, kept)
     kept_report.write_bytes(report.read_bytes())
     kept.with_name(f"{model_id}.json").write_text(
         json.dumps(record, ensure_ascii=False), encoding="utf-8"
     )
+    bundle.copy(fresh, kept)  # last, and whole: from here on it is one of the versions
     say(comparison.sentence() if comparison.n > 1 else "没有足够的测试建议，没法和现在用的模型比较")
     taken = comparison.accepted or force
     if taken:
