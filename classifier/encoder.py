@@ -17,7 +17,7 @@ from classifier.text import pad
 
 _BATCH_TOKENS = 2048  # enough to fill two cores, little enough to stay in cache
 _STEP = 8  # lengths are padded to a multiple of it
-_SETTINGS = {
+SETTINGS = {
     # The same arithmetic on every machine; bfloat16 only exists on some.
     "INFERENCE_PRECISION_HINT": "f32",
     # Activations are rounded to 8 bits with one scale for 128 values of one token, as the
@@ -43,7 +43,7 @@ class OnnxEncoder:
     """An ONNX file on the CPU with OpenVINO, in batches of texts of about the same length."""
 
     def __init__(self, model_file: Path, pad_id: int, threads: int | None = None) -> None:
-        settings: dict[str, Any] = {**_SETTINGS, "INFERENCE_NUM_THREADS": threads or _cores()}
+        settings: dict[str, Any] = {**SETTINGS, "INFERENCE_NUM_THREADS": threads or _cores()}
         try:
             self._model = openvino.Core().compile_model(str(model_file), "CPU", settings)
         except Exception as error:  # the parsers behind it raise their own many kinds

@@ -55,7 +55,10 @@ def test_less_going_through_by_itself_is_said(clf: SuggestionClassifier) -> None
     unsure = [replace(p, lane="review", reason="把握不足，请人工判断") for p in sure]
     assert sure[0].lane == "auto"
     assert lane_warning(sure, unsure, 300, 0.02) == ""
-    assert "自动通道只占 0%（现在用的模型 100%）" in lane_warning(unsure, sure, 24, 0.02)
+    said = lane_warning(unsure, sure, 24, 0.02)
+    assert "自动通道只占 0%（现在用的模型 100%）" in said
+    assert "校准只有 24 条" in said
+    assert "校准只有" not in lane_warning(unsure, sure, 500, 0.02)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import openvino
 
 from classifier.bundle import Bundle
-from classifier.encoder import batches
+from classifier.encoder import SETTINGS, batches
 from classifier.errors import InputError
 from classifier.text import TextEncoder, pad
 
@@ -34,9 +34,7 @@ def pooled_features(folder: Path, texts: Sequence[str], max_length: int) -> np.n
     features = node.input_value(0)
     width = features.get_partial_shape()[1].get_length()
     model.add_outputs(features)
-    request = core.compile_model(
-        model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    ).create_infer_request()
+    request = core.compile_model(model, "CPU", SETTINGS).create_infer_request()
     encoded = TextEncoder(folder / "tokenizer.json", max_length).encode(texts)
     found = np.zeros((len(texts), width), dtype=np.float32)
     for batch in batches([len(ids) for ids in encoded.ids]):

@@ -46,7 +46,7 @@ def suspects(items: Sequence[Item], taxonomy: Taxonomy, most: int = 30) -> list[
     folds = min(_FOLDS, int(np.bincount(labels).min()))
     if folds < 2:
         return []
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, tol=1e-2))
     probabilities = np.full((len(items), len(classes)), 1e-6)
     splits = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
     features = pooled_features(shipped_model(), [it.full_text for it in items], _LENGTH)
