@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from pydantic import BaseModel
 from transformers import pipeline
 
@@ -23,16 +25,19 @@ def _pipeline() -> Any:
     return pipeline("text-classification", folder, tokenizer=folder, truncation=True, top_k=None)
 
 
-plain = FastAPI()
-_loaded: list[Any] = []
+@asynccontextmanager
+async def _life(app: FastAPI) -> AsyncIterator[None]:
+    app.state.model = _pipeline()
+    yield
+
+
+plain = FastAPI(lifespan=_life)
 
 
 @plain.post("/v1/classify")
-def classify(body: Body) -> list[dict[str, Any]]:
+def classify(body: Body, request: Request) -> list[dict[str, Any]]:
     """Classify in a thread of FastAPI's pool."""
-    if not _loaded:
-        _loaded.append(_pipeline())
-    found: list[dict[str, Any]] = _loaded[0](body.text)
+    found: list[dict[str, Any]] = request.app.state.model(body.text)
     return found
 
 

@@ -25,6 +25,7 @@ class Runtime:
         self.settings = settings
         self.metrics = Metrics()
         self.classifier = self._load()
+        self._before: SuggestionClassifier | None = None
         self.files = Files(settings, lambda: self.classifier)
         self.batcher: Batcher | None = None
         self.draining = False
@@ -47,10 +48,13 @@ class Runtime:
     async def reload(self) -> bool:
         """Load the model folder again; the old model stays if the new one is not whole."""
         try:
-            self.classifier = await asyncio.to_thread(self._load)
+            fresh = await asyncio.to_thread(self._load)
         except WeileiError as error:
             log.error('{"reload": "refused", "error": "%s"}', type(error).__name__)
             return False
+        # The engine must not be taken down under a request that still runs on it: the process
+        # died of that. The old one goes when the next one comes.
+        self._before, self.classifier = self.classifier, fresh
         log.info('{"reload": "done", "model": "%s"}', self.classifier.model_id)
         return True
 

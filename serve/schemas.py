@@ -21,7 +21,7 @@ class ClassifyIn(_Model):
 
     text: str = Field(description="正文", examples=["三路公交车等了四十分钟不来"])
     title: str = Field("", description="标题，可以不写")
-    evidence: bool = Field(False, description="要不要给出依据（慢几倍）")
+    evidence: bool = Field(False, strict=True, description="要不要给出依据（慢几倍）")
 
 
 class BatchIn(_Model):
@@ -30,7 +30,7 @@ class BatchIn(_Model):
     texts: Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)] = Field(
         description=f"正文，最多 {MOST_TEXTS} 条"
     )
-    evidence: bool = Field(False, description="要不要给出依据（慢几倍）")
+    evidence: bool = Field(False, strict=True, description="要不要给出依据（慢几倍）")
 
 
 class AlternativeOut(_Model):

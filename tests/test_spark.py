@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -23,8 +22,9 @@ pytestmark = pytest.mark.skipif(shutil.which("java") is None, reason="Spark need
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    os.environ["PYTHONPATH"] = str(ROOT)
+    variables = pytest.MonkeyPatch()
+    variables.setenv("PYSPARK_PYTHON", sys.executable)
+    variables.setenv("PYTHONPATH", str(ROOT))
     session = (
         SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
@@ -34,6 +34,7 @@ def spark() -> Iterator[SparkSession]:
     )
     yield session
     session.stop()
+    variables.undo()
 
 
 def test_parquet_in_and_out(spark: SparkSession, clf: SuggestionClassifier, tmp_path: Path) -> None:

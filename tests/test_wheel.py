@@ -29,7 +29,7 @@ def test_wheel_carries_the_runtime_part_only(wheel: Path) -> None:
         "MODEL_CARD.md", "calibration.json", "manifest.json", "model.onnx", "ngrams.npz",
         "taxonomy.toml", "tokenizer.json",
     }  # fmt: skip
-    assert not [n for n in names if n.startswith(("tests", "training/data", "examples"))]
+    assert not [n for n in names if n.startswith(("tests/", "training/data/", "examples/"))]
     assert any(n.endswith("messages.mo") for n in names)
     assert wheel.stat().st_size < 50e6
 

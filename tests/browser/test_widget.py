@@ -12,7 +12,7 @@ import pytest
 from tests.browser.conftest import KEY, ROOT, TIMEOUT, Server, Site, Tab
 
 BUS = "三路公交车等了四十分钟不来"
-VAGUE = "请加强管理工作，提高服务水平"
+VAGUE = "健身器材的扶手断了，老人差点摔下来"
 WIDGET = ROOT / "serve" / "static" / "widget.js"
 
 
