@@ -68,4 +68,5 @@ def test_installed_wheel_tags_without_torch(wheel: Path, tmp_path: Path) -> None
     assert done.returncode == 4
     assert "pip install 'weilei[train]'" in done.stderr
     size = sum(p.stat().st_size for p in env.rglob("*") if p.is_file() and not p.is_symlink())
-    assert size < 350e6
+    # 387 MB measured: OpenVINO is 100 MB more than the engine before and three times as fast.
+    assert size < 400e6
