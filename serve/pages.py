@@ -18,6 +18,12 @@ async def form() -> FileResponse:
     return FileResponse(STATIC / "form.html")
 
 
+@pages.post("/thanks")
+async def thanks() -> FileResponse:
+    """Where the demonstration form is sent; what was sent is not even read."""
+    return FileResponse(STATIC / "thanks.html")
+
+
 @pages.get("/files")
 async def files() -> FileResponse:
     """Tag a table without installing anything."""

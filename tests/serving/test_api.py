@@ -115,6 +115,14 @@ def test_taxonomy_and_model(server: Server, clf: SuggestionClassifier) -> None:
     assert "<h1>" in model["card_html"]
 
 
+def test_the_demonstration_form_has_somewhere_to_go(server: Server) -> None:
+    with server.client() as client:
+        assert 'action="thanks"' in client.get("/").text
+        sent = client.post("/thanks", data={"text": "路灯坏了", "weilei_lane": "review"})
+    assert sent.status_code == 200
+    assert "<h1>" in sent.text
+
+
 def test_openapi_is_chinese_and_whole(server: Server) -> None:
     with server.client() as client:
         schema = client.get("/v1/openapi.json").json()
