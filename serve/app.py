@@ -22,6 +22,7 @@ from serve.errors import ProblemError, of, problem
 from serve.guard import Guard
 from serve.pages import add_pages
 from serve.protocol import PatientProtocol
+from serve.refusals import Refusals
 from serve.routes import health, v1
 from serve.runtime import Runtime
 from serve.schemas import ProblemOut
@@ -38,8 +39,10 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     if settings is None:  # a worker process of uvicorn
         file = os.environ.get(CONFIG)
         settings = load_settings(Path(file) if file else None)
-    PatientProtocol.patience = settings.slow_client  # uvicorn makes the protocols itself
     runtime = Runtime(settings)
+    # uvicorn makes the protocols itself.
+    PatientProtocol.patience = settings.slow_client
+    PatientProtocol.refusal = staticmethod(Refusals(runtime.admit, runtime.metrics))
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:

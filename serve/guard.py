@@ -33,16 +33,18 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 UPLOADS = "/v1/files"
+CLASSIFY = b"/v1/classify"
 log = logging.getLogger("weilei.serve")
 _PAGE_POLICY = (
     b"default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     b"form-action 'self'; frame-ancestors 'none'"
 )
-_HEADERS = [
+HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", _PAGE_POLICY),
 ]
+NO_STORE = (b"cache-control", b"no-store")
 
 
 class Guard:
@@ -69,9 +71,9 @@ class Guard:
             if message["type"] == "http.response.start":
                 status, sent = message["status"], True
                 named = {name for name, _ in message["headers"]}
-                extra = [*_HEADERS, (b"x-request-id", number.encode())]
+                extra = [*HEADERS, (b"x-request-id", number.encode())]
                 if scope["path"].startswith("/v1/") or scope["path"] == "/metrics":
-                    extra.append((b"cache-control", b"no-store"))
+                    extra.append(NO_STORE)
                 message = {
                     **message,
                     "headers": [*message["headers"], *(h for h in extra if h[0] not in named)],
@@ -128,7 +130,7 @@ class Guard:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._most(path):
             raise ProblemError(413, headers={"Connection": "close"})
-        if path.startswith("/v1/classify"):
+        if path.startswith(CLASSIFY.decode()):
             self.admit()
 
     def _most(self, path: str) -> int:

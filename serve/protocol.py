@@ -1,22 +1,36 @@
-"""HTTP/1.1 for uvicorn that does not wait for ever for a slow client's headers."""
+"""HTTP/1.1 for uvicorn that waits for no client for ever, and refuses before anything is parsed."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+# Seconds until a refusal is said. Clients that ask again at once would otherwise
+# be refused thousands of times a second and eat the cores that classify.
+_HOLD = 0.035
+
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's own protocol with a limit on how long headers may take.
+    """uvicorn's own protocol with a limit on how long headers may take, and a short way to refuse.
+
+    A refused request never becomes a task: a tenth of the cost of refusing it in the application.
 
     Attributes:
-        patience: seconds from the first byte of a request to the end of its headers.
+        patience: seconds from the first byte of a request to the end of its headers (of its body
+            if it is refused).
+        refusal: target and headers of a request → the whole answer if it is to be refused.
     """
 
     patience = 10.0
+    refusal: Callable[[bytes, list[tuple[bytes, bytes]]], bytes | None] = staticmethod(
+        lambda target, headers: None
+    )
     _timer: asyncio.TimerHandle | None = None
+    _answer: bytes | None = None  # to the refused request that is being read or was read last
+    _held: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock: a connection that says nothing is slow, too."""
@@ -29,15 +43,61 @@ class PatientProtocol(HttpToolsProtocol):
             self._start()
         super().data_received(data)
 
+    def on_message_begin(self) -> None:
+        """A client that does not wait for its answer gets it now, before the next one's."""
+        self._refuse()
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
-        """The headers are here; from now on the guard watches the body."""
+        """Refuse, or stop the clock: from now on the guard watches the body."""
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and not self.expect_100_continue and not self.parser.should_upgrade():
+            self._answer = self.refusal(self.url, self.headers)
+        if self._answer is None:
+            self._stop()
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Of a refused request nothing is kept."""
+        if self._answer is None:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Say the refusal a little later."""
+        if self._answer is None:
+            super().on_message_complete()
+            return
         self._stop()
-        super().on_headers_complete()
+        if not self.parser.should_keep_alive():
+            self._refuse()
+            self.transport.close()
+        else:
+            self._held = self.loop.call_later(_HOLD, self._refuse)
+
+    def shutdown(self) -> None:
+        """Owe nobody an answer."""
+        self._refuse()
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing left to watch."""
         self._stop()
+        if self._held is not None:
+            self._held.cancel()
         super().connection_lost(exc)
+
+    def _refuse(self) -> None:
+        if self._answer is None:
+            return
+        if self._held is not None:
+            self._held.cancel()
+        answer, self._answer, self._held = self._answer, None, None
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _start(self) -> None:
         self._timer = self.loop.call_later(self.patience, self.transport.close)

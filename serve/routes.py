@@ -61,9 +61,7 @@ async def _classify(request: Request, texts: list[str], evidence: bool) -> list[
             raise ProblemError(422, f"第 {i} 条有 {len(text)} 个字，最多 {longest} 个。")
     if runtime.batcher is None:
         raise ProblemError(503)
-    job = asyncio.ensure_future(
-        runtime.batcher.submit(texts, evidence=evidence, deadline=runtime.settings.deadline)
-    )
+    job = asyncio.ensure_future(runtime.batcher.submit(texts, evidence=evidence))
     while not (await asyncio.wait({job}, timeout=_GONE))[0]:
         if await request.is_disconnected():
             job.cancel()

@@ -65,6 +65,7 @@ class Runtime:
             self._classify,
             max_batch=self.settings.max_batch,
             max_queue=self.settings.max_queue,
+            deadline=self.settings.deadline,
             metrics=self.metrics,
         )
         sweeper = asyncio.create_task(self.files.sweep())

@@ -1,0 +1,57 @@
+"""Refusals that never reach the application, for the time when there are thousands a second."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+from serve.errors import ProblemError, problem
+from serve.guard import CLASSIFY, HEADERS, NO_STORE
+from serve.metrics import Metrics
+
+log = logging.getLogger("weilei.serve")
+
+
+class Refusals:
+    """What :class:`serve.protocol.PatientProtocol` asks before a request becomes a task."""
+
+    def __init__(self, admit: Callable[[], None], metrics: Metrics) -> None:
+        self._admit = admit
+        self._count = metrics.requests
+        self._said, self._unsaid = 0.0, 0
+
+    def __call__(self, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes | None:
+        """The answer to a request that there is no room for, or None.
+
+        A page of another site needs its CORS headers to read a refusal; the
+        application refuses those.
+        """
+        if not target.startswith(CLASSIFY) or any(name == b"origin" for name, _ in headers):
+            return None
+        try:
+            self._admit()
+        except ProblemError as error:
+            self._log(error.status)
+            return _answer(error.status, error.detail, tuple(error.headers.items()))
+        return None
+
+    def _log(self, status: int) -> None:
+        """One line a second at most."""
+        self._count.labels("POST", "", status).inc()
+        self._unsaid += 1
+        now = time.time()
+        if now - self._said >= 1:
+            log.info(json.dumps({"time": round(now, 3), "status": status, "refused": self._unsaid}))
+            self._said, self._unsaid = now, 0
+
+
+@lru_cache(maxsize=64)
+def _answer(status: int, detail: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+    response = problem(status, detail, dict(headers))
+    lines = [f"HTTP/1.1 {status} Refused".encode()]
+    for name, value in [*response.raw_headers, *HEADERS, NO_STORE]:
+        lines.append(name + b": " + value)
+    return b"\r\n".join([*lines, b"", bytes(response.body)])
