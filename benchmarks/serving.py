@@ -62,14 +62,14 @@ def bodies() -> list[str]:
 
 
 @contextmanager
-def server(name: str) -> Iterator[tuple[str, int]]:
-    """Address and process of a running server."""
+def server(name: str, quiet: bool = False, **settings: str) -> Iterator[tuple[str, int]]:
+    """Address and process of a running server; `settings` go into its environment."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
         [*SERVERS[name], "--port", str(port)], cwd=ROOT, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **settings},
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     begun = time.perf_counter()
@@ -80,11 +80,13 @@ def server(name: str) -> Iterator[tuple[str, int]]:
                     break
             except httpx.TransportError:
                 time.sleep(0.02)
-        print(f"{name}: first answer {time.perf_counter() - begun:.1f} s after the start")
+        if not quiet:
+            print(f"{name}: first answer {time.perf_counter() - begun:.1f} s after the start")
         yield url, process.pid
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
 
 
 def load(url: str, script: Path, connections: int, seconds: int) -> dict[str, float]:

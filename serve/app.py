@@ -128,4 +128,13 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, ProblemError):  # raised while FastAPI read the body
         return await _problem(request, error.__cause__)
-    return problem(error.status_code, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # the router names only the methods of the first route
+        headers["Allow"] = ", ".join(_allowed(request)) or headers.get("Allow", "")
+    return problem(error.status_code, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Methods of all routes with the path that a request found."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return sorted(method.upper() for method in request.app.openapi()["paths"].get(path, {}))

@@ -212,3 +212,9 @@ def test_no_text_and_no_personal_data_in_log_metrics_or_errors(
     assert "金丝雀" not in metrics
     assert canary not in server.logged()
     assert "金丝雀" not in server.logged()
+
+
+def test_a_wrong_method_is_told_all_that_are_right(server: Server) -> None:
+    with server.client() as client:
+        done = client.put("/v1/files/1")
+    assert (done.status_code, done.headers["allow"]) == (405, "DELETE, GET")
