@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Seconds until a refusal is said. Clients that ask again at once would otherwise
 # be refused thousands of times a second and eat the cores that classify.
-_HOLD = 0.035
+_HOLD = 0.04
 
 
 class PatientProtocol(HttpToolsProtocol):

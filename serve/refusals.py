@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -13,15 +14,18 @@ from serve.guard import CLASSIFY, HEADERS, NO_STORE
 from serve.metrics import Metrics
 
 log = logging.getLogger("weilei.serve")
+# Of a request whose body is not read yet, in characters; and the seconds until it is in the queue.
+_TYPICAL, _UNDER_WAY = 200, 0.02
 
 
 class Refusals:
     """What :class:`serve.protocol.PatientProtocol` asks before a request becomes a task."""
 
-    def __init__(self, admit: Callable[[], None], metrics: Metrics) -> None:
+    def __init__(self, admit: Callable[[int], None], metrics: Metrics) -> None:
         self._admit = admit
         self._count = metrics.requests
         self._said, self._unsaid = 0.0, 0
+        self._coming = 0
 
     def __call__(self, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes | None:
         """The answer to a request that there is no room for, or None.
@@ -32,11 +36,17 @@ class Refusals:
         if not target.startswith(CLASSIFY) or any(name == b"origin" for name, _ in headers):
             return None
         try:
-            self._admit()
+            # Whoever was let in a moment ago is not in the queue yet, and would leave no room.
+            self._admit(self._coming + _TYPICAL)
         except ProblemError as error:
             self._log(error.status)
             return _answer(error.status, error.detail, tuple(error.headers.items()))
+        self._coming += _TYPICAL
+        asyncio.get_running_loop().call_later(_UNDER_WAY, self._arrived)
         return None
+
+    def _arrived(self) -> None:
+        self._coming -= _TYPICAL
 
     def _log(self, status: int) -> None:
         """One line a second at most."""

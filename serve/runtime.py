@@ -35,15 +35,15 @@ class Runtime:
         """Whether new work should be sent here."""
         return self.batcher is not None and not self.draining
 
-    def admit(self) -> None:
-        """Refuse a request before its body is read, if there is no room for it.
+    def admit(self, cost: int = 1) -> None:
+        """Refuse a request before its body is read, if there is no room for `cost` characters.
 
         Raises:
             ProblemError: 429 or 503.
         """
         if self.batcher is None:
             raise ProblemError(503, headers={"Retry-After": "1"})
-        self.batcher.admit()
+        self.batcher.admit(cost)
 
     async def reload(self) -> bool:
         """Load the model folder again; the old model stays if the new one is not whole."""

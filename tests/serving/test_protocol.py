@@ -24,7 +24,7 @@ class Room:
     def __init__(self) -> None:
         self.full = False
 
-    def admit(self) -> None:
+    def admit(self, cost: int) -> None:
         if self.full:
             raise ProblemError(429, "现在排队的太多。", {"Retry-After": "3"})
 
