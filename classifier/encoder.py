@@ -85,7 +85,7 @@ def _rounds_activations(model: openvino.CompiledModel) -> bool:
 
     Without them OpenVINO multiplies in fp32, where the order of a sum depends on
     the size of the batch: texts are then read one at a time, which on such a
-    processor takes a sixth more time.
+    processor takes a sixth to a quarter more time.
     """
     try:
         return "DL Boost" in str(model.get_property("RUNTIME_REQUIREMENTS"))

@@ -16,7 +16,7 @@ _HOLD = 0.04
 class PatientProtocol(HttpToolsProtocol):
     """uvicorn's own protocol with a limit on how long headers may take, and a short way to refuse.
 
-    A refused request never becomes a task: a tenth of the cost of refusing it in the application.
+    A refused request never becomes a task, so refusing it costs less than in the application.
 
     Attributes:
         patience: seconds from the first byte of a request to the end of its headers (of its body
