@@ -233,10 +233,10 @@ def where_time_goes(source: Path, scratch: Path) -> dict[str, float]:
     last = time.perf_counter()
     logits = engine.encode(encoded.ids)
     lap("编码")
-    classifier.ngrams.scores(encoded.texts)
+    margins = classifier.ngrams.scores(encoded.texts)
     lap("字面 n-gram")
     nothing = [""] * len(texts)
-    found = classifier.decide(Outputs(texts, logits, nothing, encoded.cut))
+    found = classifier.decide(Outputs(texts, logits, margins, nothing, encoded.cut))
     lap("判定")
     target = open_target(scratch / "out.xlsx", table, ADDED)
     for row, p in zip(table.rows(), found, strict=True):

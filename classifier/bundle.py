@@ -54,6 +54,8 @@ class Calibration:
         ngram_weight: what a margin of the n-grams counts beside the encoder's logits.
         temperature: divides the sum before the softmax (Guo et al. 2017,
             arXiv:1706.04599).
+        encoder_share: how much the encoder's own probability counts in what the lane
+            threshold is compared with (:func:`classifier.decision.trust`).
         secondary_threshold: least probability of a co-handling class.
         curve: rows (threshold, share of messages at or above it, observed
             error, upper confidence bound of the error), thresholds descending.
@@ -62,12 +64,13 @@ class Calibration:
 
     ngram_weight: float
     temperature: float
+    encoder_share: float
     secondary_threshold: float
     curve: tuple[tuple[float, float, float, float], ...]
     max_error: float
 
     def threshold(self, max_error: float | None = None) -> float:
-        """The lowest confidence at which the promise still holds; 1.01 if at none."""
+        """The lowest trust at which the promise still holds; 1.01 if at none."""
         promise = self.max_error if max_error is None else max_error
         kept = 1.01
         for threshold, _, _, bound in self.curve:
@@ -105,6 +108,7 @@ class Bundle:
             calibration = Calibration(
                 ngram_weight=float(data["ngram_weight"]),
                 temperature=float(data["temperature"]),
+                encoder_share=float(data.get("encoder_share", 0.0)),  # absent in older models
                 secondary_threshold=float(data["secondary_threshold"]),
                 curve=tuple(tuple(map(float, row)) for row in data["curve"]),  # type: ignore[misc]
                 max_error=float(data["max_error"]),

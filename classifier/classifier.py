@@ -27,13 +27,15 @@ class Outputs:
 
     Attributes:
         texts: as they were given; "" where there was nothing to read.
-        logits: of the encoder and the n-grams together, float32 of shape (n, n_outputs).
+        logits: of the encoder, float32 of shape (n, n_outputs).
+        margins: of the n-grams, float32 of shape (n, n_classes).
         problems: what is wrong with each text itself, or "".
         cut: whether the text was longer than the model reads.
     """
 
     texts: list[str]
     logits: np.ndarray
+    margins: np.ndarray
     problems: list[str]
     cut: list[bool]
 
@@ -193,23 +195,36 @@ class SuggestionClassifier:
                 problems[i] = UNREADABLE
         logits = self._encoder.encode(encoded.ids, progress)
         margins = self.ngrams.scores(encoded.texts)
-        logits = decision.blend(logits, margins, self.bundle.calibration.ngram_weight)
-        return Outputs(strings, logits, problems, encoded.cut)
+        return Outputs(strings, logits, margins, problems, encoded.cut)
 
     def probabilities(self, outputs: Outputs) -> np.ndarray:
         """Calibrated probabilities of outputs, as :meth:`predict_proba` gives them."""
-        k = len(self.taxonomy)
-        found = decision.lead_probabilities(outputs.logits, k, self.bundle.calibration.temperature)
+        k, calibration = len(self.taxonomy), self.bundle.calibration
+        both = decision.blend(outputs.logits, outputs.margins, calibration.ngram_weight)
+        found = decision.lead_probabilities(both, k, calibration.temperature)
         found[[bool(p) for p in outputs.problems]] = 1.0 / k
         return found
+
+    def trust(self, outputs: Outputs) -> np.ndarray:
+        """What the lane threshold is compared with, float of shape (n,), 0–1."""
+        calibration = self.bundle.calibration
+        return decision.trust(
+            self.probabilities(outputs),
+            decision.lead_probabilities(
+                outputs.logits, len(self.taxonomy), calibration.temperature
+            ),
+            calibration.encoder_share,
+        )
 
     def decide(self, outputs: Outputs) -> list[Prediction]:
         """Outputs → one :class:`Prediction` each, without evidence."""
         probabilities = self.probabilities(outputs)
+        trust = self.trust(outputs)
         secondary = decision.secondary_probabilities(outputs.logits, self.taxonomy)
         return [
             decision.decide(
                 probabilities[i],
+                float(trust[i]),
                 secondary[i],
                 taxonomy=self.taxonomy,
                 calibration=self.bundle.calibration,

@@ -77,6 +77,22 @@ def lead_probabilities(logits: np.ndarray, n_classes: int, temperature: float) -
     return np.asarray(odds / odds.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
+def trust(probabilities: np.ndarray, encoder: np.ndarray, share: float) -> np.ndarray:
+    """How far the leading class may be trusted: a weighted geometric mean, shape (n,).
+
+    A class that only the wording speaks for is wrong more often than its
+    probability says on texts unlike those of training, so the encoder's own
+    probability of that class counts once more.
+
+    Args:
+        probabilities: of both together, shape (n, n_classes).
+        encoder: of the encoder alone, same shape.
+        share: 0–1, what the encoder alone counts.
+    """
+    lead = (np.arange(len(probabilities)), probabilities.argmax(1))
+    return np.asarray(probabilities[lead] ** (1.0 - share) * encoder[lead] ** share)
+
+
 def secondary_probabilities(logits: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
     """Co-handling probabilities, float32 (n, n_classes); 0 for the abstaining class."""
     k = len(taxonomy)
@@ -89,6 +105,7 @@ def secondary_probabilities(logits: np.ndarray, taxonomy: Taxonomy) -> np.ndarra
 
 def decide(
     probabilities: np.ndarray,
+    trust: float,
     secondary: np.ndarray,
     *,
     taxonomy: Taxonomy,
@@ -102,8 +119,9 @@ def decide(
 
     Args:
         probabilities: calibrated, shape (n_classes,).
+        trust: what :func:`trust` says of the leading class.
         secondary: co-handling probabilities, shape (n_classes,).
-        threshold: least probability for lane ``auto``.
+        threshold: least trust for lane ``auto``.
         problem: what is wrong with the text itself, or empty; a text with a
             problem always goes to review.
     """
@@ -115,7 +133,7 @@ def decide(
     reason = problem
     if not reason and best.id == taxonomy.abstain:
         reason = OUT_OF_SCOPE
-    if not reason and probabilities[order[0]] < threshold:
+    if not reason and trust < threshold:
         reason = UNSURE
     co = [
         i

@@ -294,7 +294,7 @@ def _write(
             ],
             [
                 f"承诺：自动通道里错的不超过 {promise:.0%}"
-                f"（置信度不低于 {classifier.threshold:.3f}）",
+                f"（把握的门槛 {classifier.threshold:.3f}）",
                 f"模型：{classifier.model_id}，{classifier.taxonomy.name}",
                 "底色标黄的要人看；“类别”可以用下拉框改正，"
                 "改好后用 weilei corrections 收成训练数据",

@@ -96,7 +96,9 @@ class ModelOut(_Model):
     id: str
     taxonomy: str
     max_error: float = Field(description="自动通道承诺的错误率")
-    threshold: float = Field(description="由承诺得出的置信度门槛")
+    threshold: float = Field(
+        description="由承诺得出的门槛：把握（置信度和编码器自己的合在一起）不低于它才自动"
+    )
     temperature: float
     curve: list[list[float]] = Field(description="门槛、自动的份额、错误率、错误率的上界")
     card_html: str = Field(description="模型说明")

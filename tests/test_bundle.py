@@ -86,7 +86,7 @@ def test_shipped_folder_is_light_and_without_pickle() -> None:
 
 def test_threshold_follows_the_promise() -> None:
     curve = ((0.9, 0.3, 0.0, 0.01), (0.7, 0.6, 0.01, 0.03), (0.5, 0.9, 0.05, 0.08))
-    c = Calibration(1.0, 1.0, 0.5, curve, 0.02)
+    c = Calibration(1.0, 1.0, 0.0, 0.5, curve, 0.02)
     assert c.threshold() == 0.9
     assert c.threshold(0.05) == 0.7
     assert c.threshold(0.5) == 0.5

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import classifier
 from classifier import InputError, SuggestionClassifier
+from classifier.decision import UNSURE, trust
 
 TEXTS = [
     "小区门口的红绿灯坏了好几天，早晚高峰全靠自己钻空子",
@@ -125,6 +126,22 @@ def test_promise_moves_the_threshold(clf: SuggestionClassifier) -> None:
     assert strict.threshold >= clf.threshold >= loose.threshold
     with pytest.raises(InputError, match="0 和 1"):
         SuggestionClassifier.from_pretrained(max_error=2)
+
+
+def test_trust_falls_where_only_the_wording_speaks() -> None:
+    both = np.array([[0.9, 0.1], [0.9, 0.1]])
+    encoder = np.array([[0.9, 0.1], [0.2, 0.8]])
+    agreed, alone = trust(both, encoder, 0.3)
+    assert agreed == pytest.approx(0.9)
+    assert alone == pytest.approx(0.9**0.7 * 0.2**0.3)
+    np.testing.assert_allclose(trust(both, encoder, 0.0), 0.9)
+
+
+def test_the_lane_follows_trust_and_not_probability(clf: SuggestionClassifier) -> None:
+    found = clf.run([*TEXTS, "小区门口的红绿灯坏了", "啊啊啊啊啊啊", "电影院退票不给退钱"])
+    sure = clf.trust(found) >= clf.threshold
+    for p, is_sure in zip(clf.decide(found), sure, strict=True):
+        assert (p.lane == "auto") == (is_sure and p.reason in ("", UNSURE))
 
 
 ANY = st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=40), st.sampled_from(TEXTS))

@@ -21,7 +21,7 @@ from classifier.text import TextEncoder, normalise
 from tests.conftest import ROOT, Run
 from training.calibrate import fit_blend, risk_curve, upper_bound
 from training.corpus import Item
-from training.evaluate import score
+from training.evaluate import promise, score
 from training.features import pooled_features
 from training.train import predict_logits
 
@@ -106,7 +106,12 @@ def test_frozen_features_are_what_the_head_sees() -> None:
 
 
 def test_export_of_the_shipped_checkpoint(weilei: Run, tmp_path: Path) -> None:
-    done = weilei("export", shipped_model(), "-o", tmp_path / "m", "--data", CORPUS)
+    lines = CORPUS.read_text(encoding="utf-8").splitlines()
+    some = [line for line in lines if json.loads(line)["split"] == "calibration"][::8]
+    (tmp_path / "校准.jsonl").write_text("\n".join(some) + "\n", encoding="utf-8")
+    done = weilei(
+        "export", shipped_model(), "-o", tmp_path / "m", "--data", tmp_path / "校准.jsonl"
+    )
     assert done.returncode == 0, done.stderr
     texts = ["小区门口的红绿灯坏了", "老年卡在哪儿办"]
     found = SuggestionClassifier.from_pretrained(tmp_path / "m").predict(texts)
@@ -120,7 +125,7 @@ def test_transformers_reads_the_shipped_weights_and_agrees() -> None:
     corpus's short and misleading texts more are near a tie, where a rounding decides.
     """
     rows = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
-    texts = [r["text"] for r in rows if r["split"] != "train"]
+    texts = [r["text"] for r in rows if r["split"] == "test"]
     clf = SuggestionClassifier.from_pretrained()
     model = AutoModelForSequenceClassification.from_pretrained(shipped_model(), dtype=torch.float32)
     assert [model.config.id2label[i] for i in range(13)] == clf.taxonomy.names
@@ -172,6 +177,14 @@ def test_what_cannot_be_read_is_measured_as_decided() -> None:
     clf = SuggestionClassifier.from_pretrained()
     items = [Item("啊啊啊啊啊啊啊啊", "other"), Item("老年卡在哪儿办", "eldercare")]
     assert (score("x", items, clf).guess == score("x", items, clf).gold).all()
+
+
+def test_the_measured_lane_is_the_lane_of_the_classifier(clf: SuggestionClassifier) -> None:
+    rows = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
+    test = [r for r in rows if r["split"] == "test"][::20]
+    scored = score("x", [Item(r["text"], r["primary"]) for r in test], clf)
+    lane = promise(scored, clf, clf.max_error)
+    assert lane["share"] == np.mean([p.lane == "auto" for p in scored.predictions])
 
 
 def test_items_with_the_same_words_are_one_group() -> None:

@@ -32,13 +32,13 @@ _TAILS = (
     "请转{}办理并回复。",
     "建议{}研究。",
 )
-_SHARES = {"title": 0.12, "body": 0.12, "opening": 0.10, "bare": 0.08, "hotline": 0.08}
+_SHARES = {"title": 0.12, "body": 0.12, "opening": 0.10, "bare": 0.15, "hotline": 0.08}
 _TAIL_SHARE = 0.06
-_TYPO_SHARE, _MOST_TYPOS = 0.2, 0.08  # of the rows; of the characters of such a row
+_TYPO_SHARE, _MOST_TYPOS = 0.3, 0.08  # of the rows; of the characters of such a row
 
 
 def augment(title: str, text: str, offices: list[str], rng: random.Random) -> tuple[str, str]:
-    """(title, text) in another dress, or unchanged (about half the time)."""
+    """(title, text) in another dress, or unchanged (about four times in ten)."""
     draw = rng.random()
     for kind, share in _SHARES.items():
         if draw < share:

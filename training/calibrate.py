@@ -10,10 +10,12 @@ from scipy.optimize import minimize
 from scipy.stats import beta
 from sklearn.metrics import log_loss
 
-from classifier.decision import blend, lead_probabilities
+from classifier.decision import blend, lead_probabilities, trust
 
 CONFIDENCE = 0.95
 MAX_ERROR = 0.02
+# Of .0, .3 and .5 the largest share at which the lane lost nothing at 5 % (training/LOG.md).
+ENCODER_SHARE = 0.3
 _LOG_RANGE = (-3.0, 3.0)
 _SOURCE_LEAST = 300  # messages of a source that are bounded by themselves
 _POINTS = 1000  # of the curve; with fewer the lowest threshold that keeps a promise may be missed
@@ -58,7 +60,7 @@ def risk_curve(
     own mix is another one.
 
     Args:
-        confidence: of the messages that may go through by themselves, shape (m,).
+        confidence: what is compared with a threshold, of the messages that may go through by themselves, shape (m,).
         correct: whether each of these was right, shape (m,).
         sources: where each of these came from, length m.
         total: number of all messages, those that never go through included.
@@ -134,10 +136,11 @@ def calibrate(
     weight, temperature = fit_blend(logits, margins, labels, n_classes)
     weight, temperature = round(weight, 4), round(temperature, 4)
     probabilities = lead_probabilities(blend(logits, margins, weight), n_classes, temperature)
+    alone = lead_probabilities(logits, n_classes, temperature)
     guess = probabilities.argmax(1)
     through = (guess != (-1 if abstain is None else abstain)) & ~unreadable
     curve = risk_curve(
-        probabilities.max(1)[through],
+        trust(probabilities, alone, ENCODER_SHARE)[through],
         (guess == labels)[through],
         np.asarray(sources)[through].tolist(),
         total=len(labels),
@@ -150,6 +153,7 @@ def calibrate(
     return {
         "ngram_weight": weight,
         "temperature": temperature,
+        "encoder_share": ENCODER_SHARE,
         "secondary_threshold": secondary_threshold(scores, gold),
         "max_error": MAX_ERROR,
         "confidence": CONFIDENCE,

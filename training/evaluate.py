@@ -39,6 +39,7 @@ class Scored:
     gold: np.ndarray  # (n,) class indices
     guess: np.ndarray  # (n,) class indices, as decided: what cannot be read abstains
     probabilities: np.ndarray  # (n, n_classes)
+    trust: np.ndarray  # (n,), what the lane threshold is compared with
     predictions: list[Prediction]
 
 
@@ -53,6 +54,7 @@ def score(name: str, items: Sequence[Item], classifier: SuggestionClassifier) ->
         np.array([index(it.primary) for it in items]),
         np.array([index(found.primary_id) for found in predictions]),
         classifier.probabilities(outputs),
+        classifier.trust(outputs),
         predictions,
     )
 
@@ -120,7 +122,7 @@ def promise(
         wrong, and in how many of 200 bootstrap resamples the promise holds.
     """
     threshold = classifier.bundle.calibration.threshold(max_error)
-    sure = scored.probabilities.max(1) >= threshold
+    sure = scored.trust >= threshold
     auto = sure & np.array([found.reason in ("", UNSURE) for found in scored.predictions])
     wrong = scored.gold != scored.guess
     rng = np.random.default_rng(seed)

@@ -209,7 +209,7 @@ def info(model: Path | None) -> None:
     console.print(f"模型 {bundle.id}\n位置 {bundle.path}\n分类表 {classifier.taxonomy.name}")
     promise = bundle.calibration.max_error
     console.print(
-        f"承诺 自动通道错误率不超过 {promise:.0%}，对应的置信度门槛 {classifier.threshold:.3f}"
+        f"承诺 自动通道错误率不超过 {promise:.0%}，对应的把握门槛 {classifier.threshold:.3f}"
     )
     grid = Grid("id", "类别", "主办单位", "主办范围", box=None, header_style="bold")
     for c in classifier.taxonomy:
