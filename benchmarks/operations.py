@@ -59,7 +59,7 @@ class Clients:
 
     def _ask(self, seed: int) -> None:
         rng = random.Random(seed)
-        with httpx.Client(base_url=self.url, timeout=30, headers=_JSON) as client:
+        with httpx.Client(base_url=self.url, timeout=30, headers=_JSON, trust_env=False) as client:
             while not self._stop.is_set():
                 begun = time.perf_counter()
                 try:

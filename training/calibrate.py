@@ -60,7 +60,8 @@ def risk_curve(
     own mix is another one.
 
     Args:
-        confidence: what is compared with a threshold, of the messages that may go through by themselves, shape (m,).
+        confidence: what is compared with a threshold, of the messages that may go
+            through by themselves, shape (m,).
         correct: whether each of these was right, shape (m,).
         sources: where each of these came from, length m.
         total: number of all messages, those that never go through included.

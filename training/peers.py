@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoTokenizer
 from classifier.taxonomy import Taxonomy
 from classifier.text import normalise
 from training.base import build_base
-from training.train import length_batches
+from training.batches import length_batches
 
 # Training texts, their class indices, unseen texts → class indices of these.
 Peer = Callable[[Sequence[str], np.ndarray, Sequence[str]], np.ndarray]

@@ -35,9 +35,13 @@ from classifier.errors import ModelError
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields, normalise
 from training.augment import augment
+from training.batches import length_batches
 from training.corpus import Item
+from training.head import warm_start
 from training.progress import TrainingProgress
 from training.resume import MarkFinished, last_finished
+
+_ENOUGH_TO_CHOOSE = 30  # validation items
 
 
 @dataclass(frozen=True)
@@ -284,7 +288,8 @@ def fine_tune(
 ) -> dict[str, float]:
     """Fine-tune `base` on `train_items`; the best checkpoint goes to ``work/best``.
 
-    The best checkpoint is the one with the highest accuracy on `valid_items`.
+    The best checkpoint is the one with the highest accuracy on `valid_items`,
+    or the last one if these are too few to tell.
     If `work` holds checkpoints of the same run, it goes on from the last one
     and ends as it would have without the interruption.
 
@@ -296,6 +301,12 @@ def fine_tune(
     if new_pooler:
         sample = random.Random(recipe.seed).sample(list(train_items), min(256, len(train_items)))
         standardise_pooler(model, tokenizer, [it.full_text for it in sample], recipe.max_length)
+    warm_start(
+        model, tokenizer, base,
+        [it.full_text for it in train_items],
+        np.array([taxonomy.index(it.primary) for it in train_items]),
+        recipe.max_length,
+    )  # fmt: skip
     k = len(taxonomy)
 
     def metrics(output: Any) -> dict[str, float]:
@@ -320,7 +331,7 @@ def fine_tune(
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=2,
-        load_best_model_at_end=True,
+        load_best_model_at_end=len(valid_items) >= _ENOUGH_TO_CHOOSE,
         metric_for_best_model="accuracy",
         logging_steps=50,
         report_to="none",
@@ -354,25 +365,6 @@ def fine_tune(
         "n_validation": len(valid_items),
         **{f"recipe_{key}": value for key, value in asdict(recipe).items()},
     }
-
-
-def length_batches(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, size: int = 16
-) -> Iterator[tuple[list[int], Any]]:
-    """Indices and tokens of texts of about the same length, so that little is padding."""
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for at in range(0, len(order), size):
-        part = order[at : at + size]
-        yield (
-            part,
-            tokenizer(
-                [texts[i] for i in part],
-                truncation=True,
-                max_length=max_length,
-                padding=True,
-                return_tensors="pt",
-            ),
-        )
 
 
 @torch.inference_mode()

@@ -6,54 +6,23 @@ import os
 import shutil
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from benchmarks.operations import Clients
 from classifier.bundle import shipped_model
-from tests.serving.conftest import Server, Start
+from tests.serving.conftest import Start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="没有这些信号")
 ONE = {"text": "路灯坏了半个月没人修，晚上走路怕摔"}
 
 
-class Load:
-    """Clients that ask without pause until told to stop."""
-
-    def __init__(self, server: Server, clients: int = 6) -> None:
-        self.statuses: list[int] = []
-        self.lost: list[str] = []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(server,)) for _ in range(clients)]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, server: Server) -> None:
-        with server.client() as client:
-            while not self._stop.is_set():
-                try:
-                    self.statuses.append(client.post("/v1/classify", json=ONE).status_code)
-                except httpx.ConnectError:
-                    return  # nobody listens any more: not accepted, so not lost
-                except httpx.TransportError as error:
-                    self.lost.append(type(error).__name__)
-                    return
-
-
 def test_sigterm_drains(start: Start) -> None:
     server = start(drain=0.5)
-    with Load(server) as load, server.client() as client:
+    with Clients(server.url, 6) as load, server.client() as client:
         time.sleep(1)
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
@@ -62,8 +31,8 @@ def test_sigterm_drains(start: Start) -> None:
         server.process.wait(10)
     assert set(load.statuses) == {200}
     # A connection that was idle may be closed between two requests; an answer is never cut off.
-    assert set(load.lost) <= {"RemoteProtocolError", "ReadError", "WriteError"}
-    assert len(load.lost) <= 6
+    assert set(load.cut_off) <= {"RemoteProtocolError", "ReadError", "WriteError"}
+    assert load.cut_off.total() <= 6
 
 
 def test_a_new_model_is_loaded_under_load_and_a_broken_one_refused(
@@ -72,7 +41,7 @@ def test_a_new_model_is_loaded_under_load_and_a_broken_one_refused(
     folder = tmp_path / "model"
     shutil.copytree(shipped_model(), folder)
     server = start(model=folder)
-    with Load(server) as load, server.client() as client:
+    with Clients(server.url, 6) as load, server.client() as client:
         before = client.get("/v1/model").json()["id"]
         manifest = folder / "manifest.json"
         manifest.write_text(manifest.read_text("utf-8").replace(before, "nummer-2"), "utf-8")
@@ -84,7 +53,7 @@ def test_a_new_model_is_loaded_under_load_and_a_broken_one_refused(
         _until(lambda: "refused" in server.logged())
         assert client.get("/v1/model").json()["id"] == "nummer-2"
     assert set(load.statuses) == {200}
-    assert load.lost == []
+    assert not load.cut_off
 
 
 def test_a_worker_that_is_killed_is_replaced(start: Start) -> None:

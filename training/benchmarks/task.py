@@ -1,0 +1,98 @@
+"""The public task's data, and our way of training on part of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from classifier.decision import blend
+from classifier.taxonomy import Category, Taxonomy
+from classifier.text import normalise
+from training.calibrate import fit_blend
+from training.corpus import Item
+from training.ngrams import train_ngrams
+from training.train import Recipe, fine_tune, predict_logits
+
+
+@dataclass(frozen=True)
+class Task:
+    """Titles of letters, the department each went to, and near-duplicate groups.
+
+    `labels` are class indices, int of shape (n,); `groups` has length n.
+    """
+
+    taxonomy: Taxonomy
+    titles: list[str]
+    labels: np.ndarray
+    groups: list[int]
+
+    @classmethod
+    def read(cls, path: Path) -> Task:
+        """Read ``public7.jsonl``; letters without a title are left out."""
+        rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        found = [row for row in rows if row["title"]]
+        names = sorted({row["label"] for row in found})
+        return cls(
+            Taxonomy(
+                name="public7",
+                categories=tuple(
+                    Category(id=f"c{i}", name=name, scope=name, office=name)
+                    for i, name in enumerate(names)
+                ),
+                abstain="",
+            ),
+            [row["title"] for row in found],
+            np.array([names.index(row["label"]) for row in found]),
+            [row["group"] for row in found],
+        )
+
+    def items(self, indices: Sequence[int]) -> list[Item]:
+        """Labelled suggestions, as training reads them."""
+        return [
+            Item(self.titles[i], self.taxonomy.ids[self.labels[i]], group=self.groups[i])
+            for i in indices
+        ]
+
+
+def train_and_predict(
+    train: Sequence[Item],
+    validation: Sequence[Item],
+    calibration: Sequence[Item],
+    task: Task,
+    unseen: Sequence[str],
+    base: str | Path,
+    work: Path,
+    recipe: Recipe,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Class indices of `unseen` by the encoder alone, and with the n-grams beside it."""
+    taxonomy = task.taxonomy
+    k = len(taxonomy)
+    fine_tune(train, validation, taxonomy, base, work, recipe)
+    model = AutoModelForSequenceClassification.from_pretrained(str(work / "best"))
+    tokenizer = AutoTokenizer.from_pretrained(str(work / "best"))
+    known = [*train, *validation]
+    ngrams = train_ngrams([it.text for it in known], _labels(known, taxonomy), k)
+
+    def outputs(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        logits = predict_logits(model, tokenizer, texts, recipe.max_length)
+        return logits[:, :k], ngrams.scores([normalise(t) for t in texts])
+
+    weight, _ = fit_blend(
+        *outputs([it.text for it in calibration]), _labels(calibration, taxonomy), k
+    )
+    logits, margins = outputs(unseen)
+    return logits.argmax(1), blend(logits, margins, weight).argmax(1)
+
+
+def line(figures: dict[str, float]) -> str:
+    """Name and figure, side by side."""
+    return "   ".join(f"{name} {value:.4f}" for name, value in figures.items())
+
+
+def _labels(items: Sequence[Item], taxonomy: Taxonomy) -> np.ndarray:
+    return np.array([taxonomy.index(it.primary) for it in items])
