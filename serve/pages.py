@@ -4,36 +4,38 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from fastapi.templating import Jinja2Templates
 
 STATIC = Path(__file__).parent / "static"
+TEMPLATES = Jinja2Templates(Path(__file__).parent / "templates")
 pages = APIRouter(include_in_schema=False)
 
 
 @pages.get("/")
-async def form() -> FileResponse:
+async def form(request: Request) -> Response:
     """A demonstration of an intake form."""
-    return FileResponse(STATIC / "form.html")
+    return TEMPLATES.TemplateResponse(request, "form.html")
 
 
 @pages.post("/thanks")
-async def thanks() -> FileResponse:
+async def thanks(request: Request) -> Response:
     """Where the demonstration form is sent; what was sent is not even read."""
-    return FileResponse(STATIC / "thanks.html")
+    return TEMPLATES.TemplateResponse(request, "thanks.html")
 
 
 @pages.get("/files")
-async def files() -> FileResponse:
+async def files(request: Request) -> Response:
     """Tag a table without installing anything."""
-    return FileResponse(STATIC / "files.html")
+    return TEMPLATES.TemplateResponse(request, "files.html")
 
 
 @pages.get("/model")
-async def model() -> FileResponse:
+async def model(request: Request) -> Response:
     """What the model can do, and what not."""
-    return FileResponse(STATIC / "model.html")
+    return TEMPLATES.TemplateResponse(request, "model.html")
 
 
 @pages.get("/widget.js")
