@@ -15,6 +15,7 @@ from classifier.duplicates import near_duplicate_groups
 from classifier.errors import InputError
 from classifier.tables import Source, open_table, text_columns, write_whole
 from classifier.tables.target import CLASS, MOST_CHARACTERS, clean
+from classifier.tables.xlsx import class_list
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields
 from training.features import pooled_features
@@ -121,15 +122,7 @@ def _write(path: Path, pool: Pool, chosen: list[int], taxonomy: Taxonomy) -> Non
         for r, category in enumerate(taxonomy):
             classes.write_string(r, 0, category.name)
             classes.write_string(r, 1, category.scope)
-        sheet.data_validation(
-            1, 0, len(chosen), 0,
-            {
-                "validate": "list",
-                "source": f"={_CLASSES}!$A$1:$A${len(taxonomy)}",
-                "error_title": "没有这一类",
-                "error_message": "请从下拉框里选一类",
-            },
-        )  # fmt: skip
+        sheet.data_validation(1, 0, len(chosen), 0, class_list(_CLASSES, 1, len(taxonomy)))
         sheet.freeze_panes(1, 1)
         sheet.set_column(0, 0, 12)
         sheet.set_column(1, len(header) - 2, 50)

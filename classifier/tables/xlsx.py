@@ -67,15 +67,7 @@ class XlsxTarget:
         if CLASS in self._names[self._n_original :]:
             c = self._names.index(CLASS, self._n_original)
             first, n = _FIRST_CLASS + 1, len(summary.classes)
-            sheet.data_validation(
-                self._header + 1, c, last, c,
-                {
-                    "validate": "list",
-                    "source": f"={_SUMMARY}!$A${first}:$A${first + n - 1}",
-                    "error_title": "没有这一类",
-                    "error_message": "请从下拉框里选一类",
-                },
-            )  # fmt: skip
+            sheet.data_validation(self._header + 1, c, last, c, class_list(_SUMMARY, first, n))
         self._summarise(summary)
         try:
             self._book.close()
@@ -171,6 +163,16 @@ _STYLES: dict[str, dict[str, Any]] = {
     "review": {"bg_color": "#FFF2CC"},
     "title": {"bold": True, "font_size": 14},
 }
+
+
+def class_list(sheet: str, first: int, n: int) -> dict[str, str]:
+    """A drop-down of the `n` classes in column A of `sheet`, from row `first` (counted from 1)."""
+    return {
+        "validate": "list",
+        "source": f"={sheet}!$A${first}:$A${first + n - 1}",
+        "error_title": "没有这一类",
+        "error_message": "请从下拉框里选一类",
+    }
 
 
 def _width(text: str) -> int:
