@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from classifier.errors import InputError
 from classifier.ngrams import NgramModel
 from classifier.registry import model_in_use
 from classifier.taxonomy import Taxonomy
-from classifier.text import BLANK, UNREADABLE, TextEncoder, readable, to_text
+from classifier.text import BLANK, UNREADABLE, TextEncoder, normalise, readable, to_text
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,6 @@ class SuggestionClassifier:
         self,
         texts: Iterable[Any],
         *,
-        evidence: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> list[Prediction]:
         """Classify suggestions: one :class:`Prediction` a text, same order, same length.
@@ -131,23 +130,12 @@ class SuggestionClassifier:
 
         Args:
             texts: any iterable of strings (list, generator, pandas column).
-            evidence: also find the words that carried each decision, at the
-                cost of reading every text up to eight times more.
             progress: called with the number of texts done since the last call.
 
         Raises:
             InputError: `texts` is one string instead of several.
         """
-        outputs = self.run(texts, progress)
-        predictions = self.decide(outputs)
-        if not evidence:
-            return predictions
-        found = explain.evidence(
-            outputs.texts,
-            [self.taxonomy.index(p.primary_id) for p in predictions],
-            lambda variants: self.probabilities(self.run(variants)),
-        )
-        return [replace(p, evidence=e) for p, e in zip(predictions, found, strict=True)]
+        return self.decide(self.run(texts, progress))
 
     def predict_proba(self, texts: Iterable[Any]) -> np.ndarray:
         """Calibrated probabilities, float32 of shape (n, n_classes).
@@ -217,10 +205,15 @@ class SuggestionClassifier:
         )
 
     def decide(self, outputs: Outputs) -> list[Prediction]:
-        """Outputs → one :class:`Prediction` each, without evidence."""
+        """Outputs → one :class:`Prediction` each."""
         probabilities = self.probabilities(outputs)
         trust = self.trust(outputs)
         secondary = decision.secondary_probabilities(outputs.logits, self.taxonomy)
+        evidence = explain.evidence(
+            outputs.texts,
+            probabilities.argmax(1).tolist(),
+            lambda pieces: self.ngrams.scores([normalise(piece) for piece in pieces]),
+        )
         return [
             decision.decide(
                 probabilities[i],
@@ -230,6 +223,7 @@ class SuggestionClassifier:
                 calibration=self.bundle.calibration,
                 threshold=self.threshold,
                 problem=problem,
+                evidence=evidence[i],
                 cut=outputs.cut[i],
                 model=self.model_id,
             )

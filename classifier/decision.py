@@ -41,8 +41,7 @@ class Prediction:
         office: responsible office (主办单位) of `primary`.
         cut: the text was longer than the model reads; only its beginning counted.
         model: id of the model.
-        evidence: the passages of the text that carried `primary`, strongest
-            first; empty unless asked for.
+        evidence: the passages of the text that carried `primary`, strongest first.
     """
 
     primary: str
@@ -55,7 +54,7 @@ class Prediction:
     office: str
     cut: bool
     model: str
-    evidence: tuple[str, ...] = ()
+    evidence: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -112,6 +111,7 @@ def decide(
     calibration: Calibration,
     threshold: float,
     problem: str,
+    evidence: tuple[str, ...],
     cut: bool,
     model: str,
 ) -> Prediction:
@@ -154,4 +154,5 @@ def decide(
         office=best.office,
         cut=cut,
         model=model,
+        evidence=() if problem else evidence,
     )

@@ -50,7 +50,7 @@ class Journal:
 
     def append(self, rows: list[list[Any]]) -> None:
         """Add rows; they are on disk when this returns."""
-        # In ASCII, since a passage of evidence may hold half a character.
+        # In ASCII, whatever the cells hold.
         lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
         try:
             with self.path.open("ab") as file:

@@ -38,8 +38,7 @@ from classifier.tables.target import (
 )
 from classifier.text import BLANK, NOT_TEXT, join_fields
 
-ADDED = (CLASS, "协办", PROBABILITY, "处理通道", "原因", "主办单位", "备选", "模型", SAID)
-EVIDENCE = "依据"
+ADDED = (CLASS, "协办", PROBABILITY, "处理通道", "原因", "依据", "主办单位", "备选", "模型", SAID)
 LANES = {AUTO: "自动", REVIEW: "人工"}
 TAGGED = "-打标"
 TOO_LONG = f"有单元格超过 {MOST_CHARACTERS} 个字，Excel 放不下，写出时截短"
@@ -160,7 +159,6 @@ def tag_file(
     others: Collection[Path] = (),
     text: str | None = None,
     masked: Collection[str] | None = None,
-    evidence: bool = False,
     duplicates: bool = False,
     resume: bool = False,
     started: Callable[[Source, int], Any] = lambda source, done: None,
@@ -173,7 +171,6 @@ def tag_file(
         others: what else is tagged into the same folder, see :func:`default_output`.
         text: the column of the text, or ``标题,内容``; by default recognised.
         masked: mask personal data in all cells; may name the less certain kinds.
-        evidence: add the passages that carried each decision.
         duplicates: number the groups of near-identical texts, see :mod:`classifier.duplicates`.
         resume: go on from the journal of a run that was killed.
         started: called once with the source and the rows already done.
@@ -190,24 +187,19 @@ def tag_file(
         raise InputError(f"-o 不能是输入文件 {file} 自己，请换个名字")
     check_target(output, source)
     columns = text_columns(source.header, text)
-    names = (*ADDED[:5], EVIDENCE, *ADDED[5:]) if evidence else ADDED
+    names: tuple[str, ...] = ADDED
     at = [source.header.index(name) for name in columns]
     groups = None
     if duplicates:
         names = (*names[:-1], GROUP, GROUP_SIZE, SAID)
         groups = _groups(_text(row, at) for row in source.rows())
-    journal = Journal(output, _fingerprint(source, classifier, columns, evidence))
+    journal = Journal(output, _fingerprint(source, classifier, columns))
     done = journal.begin(resume)
     started(source, done)
     rows = islice(source.rows(), done, None)
     while chunk := list(islice(rows, _CHUNK)):
         texts = [_text(row, at) for row in chunk]
-        journal.append(
-            [
-                cells(p, evidence)
-                for p in classifier.predict(texts, evidence=evidence, progress=progress)
-            ]
-        )
+        journal.append([cells(p) for p in classifier.predict(texts, progress=progress)])
     report = Report(file, source.sheet, output, source.note, columns, source.total)
     write_whole(
         output,
@@ -238,7 +230,7 @@ def _groups(texts: Iterable[Any]) -> list[tuple[int, int] | tuple[None, None]]:
     ]
 
 
-def cells(p: Prediction, evidence: bool = False) -> list[Any]:
+def cells(p: Prediction) -> list[Any]:
     """The added cells of one row, in the order of the added columns."""
     return [
         p.primary,
@@ -246,7 +238,7 @@ def cells(p: Prediction, evidence: bool = False) -> list[Any]:
         p.probability,
         LANES[p.lane],
         p.reason + (_LONG if p.cut else ""),
-        *(["……".join(p.evidence)] if evidence else []),
+        "……".join(p.evidence),
         p.office,
         "、".join(a.name for a in p.alternatives),
         p.model,
@@ -322,7 +314,7 @@ def _note_problems(report: Report, n: int, row: list[Cell], added: list[Any]) ->
 
 
 def _fingerprint(
-    source: Source, classifier: SuggestionClassifier, columns: list[str], evidence: bool
+    source: Source, classifier: SuggestionClassifier, columns: list[str]
 ) -> dict[str, Any]:
     return {
         "file": sha256(source.path),
@@ -330,6 +322,5 @@ def _fingerprint(
         "model": classifier.model_id,
         "threshold": classifier.threshold,
         "offices": [c.office for c in classifier.taxonomy],
-        "evidence": evidence,
         "weilei": __version__,
     }

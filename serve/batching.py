@@ -18,16 +18,14 @@ from classifier import Prediction
 from serve.errors import ProblemError
 from serve.metrics import Metrics
 
-Classify = Callable[[list[str], bool], list[Prediction]]
+Classify = Callable[[list[str]], list[Prediction]]
 _MOST_COUNTED = 300  # characters beyond which the model reads no further, about
 _IN_TIME = 0.6  # share of the deadline after which accepted work should be done
-_EVIDENCE_COST = 4  # with evidence a text is read several times
 
 
 @dataclass
 class _Waiting:
     text: str
-    evidence: bool
     cost: int
     result: asyncio.Future[Prediction]
 
@@ -72,7 +70,7 @@ class Batcher:
             wait = max(1, math.ceil(self._queued / self._speed))
             raise ProblemError(429, "现在排队的太多。", {"Retry-After": str(wait)})
 
-    async def submit(self, texts: Sequence[str], *, evidence: bool = False) -> list[Prediction]:
+    async def submit(self, texts: Sequence[str]) -> list[Prediction]:
         """Predictions of `texts`, in order.
 
         Cancelling the call takes what has not begun out of the queue.
@@ -81,7 +79,7 @@ class Batcher:
             ProblemError: 429 when the queue is full, 504 after the deadline.
         """
         loop = asyncio.get_running_loop()
-        entries = [_Waiting(t, evidence, _cost(t, evidence), loop.create_future()) for t in texts]
+        entries = [_Waiting(t, _cost(t), loop.create_future()) for t in texts]
         self.admit(sum(e.cost for e in entries))
         (self._single if len(entries) == 1 else self._many).extend(entries)
         self._count(sum(e.cost for e in entries))
@@ -129,24 +127,18 @@ class Batcher:
                 self._speed += 0.1 * (speed - self._speed)
 
     async def _run(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting]) -> None:
-        for evidence in (False, True):
-            part = [e for e in batch if e.evidence is evidence]
-            if not part:
-                continue
-            texts = [e.text for e in part]
-            try:
-                found = await loop.run_in_executor(self._pool, self._classify, texts, evidence)
-            except Exception as error:
-                for entry in part:
-                    if not entry.result.done():
-                        entry.result.set_exception(error)
-                continue
-            for entry, prediction in zip(part, found, strict=True):
+        try:
+            found = await loop.run_in_executor(self._pool, self._classify, [e.text for e in batch])
+        except Exception as error:
+            for entry in batch:
                 if not entry.result.done():
-                    entry.result.set_result(prediction)
-                    self._metrics.saw(prediction)
+                    entry.result.set_exception(error)
+            return
+        for entry, prediction in zip(batch, found, strict=True):
+            if not entry.result.done():
+                entry.result.set_result(prediction)
+                self._metrics.saw(prediction)
 
 
-def _cost(text: str, evidence: bool) -> int:
-    read = min(len(text), _MOST_COUNTED) + 8
-    return read * _EVIDENCE_COST if evidence else read
+def _cost(text: str) -> int:
+    return min(len(text), _MOST_COUNTED) + 8

@@ -53,7 +53,7 @@ def _owner(request: Request) -> str:
     return str(request.scope["state"].get("key", ""))
 
 
-async def _classify(request: Request, texts: list[str], evidence: bool) -> list[Prediction]:
+async def _classify(request: Request, texts: list[str]) -> list[Prediction]:
     runtime = _runtime(request)
     longest = runtime.settings.max_characters
     for i, text in enumerate(texts, 1):
@@ -61,7 +61,7 @@ async def _classify(request: Request, texts: list[str], evidence: bool) -> list[
             raise ProblemError(422, f"第 {i} 条有 {len(text)} 个字，最多 {longest} 个。")
     if runtime.batcher is None:
         raise ProblemError(503)
-    job = asyncio.ensure_future(runtime.batcher.submit(texts, evidence=evidence))
+    job = asyncio.ensure_future(runtime.batcher.submit(texts))
     while not (await asyncio.wait({job}, timeout=_GONE))[0]:
         if await request.is_disconnected():
             job.cancel()
@@ -75,7 +75,7 @@ async def _classify(request: Request, texts: list[str], evidence: bool) -> list[
 )  # fmt: skip
 async def classify(request: Request, body: ClassifyIn) -> JSONResponse:
     """主办类、概率、协办类、备选、通道和原因；拿不准的 lane 是 review，请转人工。"""
-    [found] = await _classify(request, [join_fields(body.title, body.text)], body.evidence)
+    [found] = await _classify(request, [join_fields(body.title, body.text)])
     return JSONResponse(prediction_out(found, body.text))
 
 
@@ -85,7 +85,7 @@ async def classify(request: Request, body: ClassifyIn) -> JSONResponse:
 )  # fmt: skip
 async def classify_batch(request: Request, body: BatchIn) -> JSONResponse:
     """一次最多 256 条，次序和条数不变。"""
-    found = await _classify(request, body.texts, body.evidence)
+    found = await _classify(request, body.texts)
     return JSONResponse(
         {"predictions": [prediction_out(p, t) for p, t in zip(found, body.texts, strict=True)]}
     )

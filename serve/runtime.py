@@ -84,5 +84,5 @@ class Runtime:
         classifier.predict(["热身"])  # the first call builds the kernels
         return classifier
 
-    def _classify(self, texts: list[str], evidence: bool) -> list[Prediction]:
-        return self.classifier.predict(texts, evidence=evidence)
+    def _classify(self, texts: list[str]) -> list[Prediction]:
+        return self.classifier.predict(texts)

@@ -21,7 +21,6 @@ class ClassifyIn(_Model):
 
     text: str = Field(description="正文", examples=["三路公交车等了四十分钟不来"])
     title: str = Field("", description="标题，可以不写")
-    evidence: bool = Field(False, strict=True, description="要不要给出依据（慢几倍）")
 
 
 class BatchIn(_Model):
@@ -30,7 +29,6 @@ class BatchIn(_Model):
     texts: Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)] = Field(
         description=f"正文，最多 {MOST_TEXTS} 条"
     )
-    evidence: bool = Field(False, strict=True, description="要不要给出依据（慢几倍）")
 
 
 class AlternativeOut(_Model):
@@ -63,7 +61,7 @@ class PredictionOut(_Model):
     office: str = Field(description="主办单位")
     cut: bool = Field(description="太长，只读了开头")
     model: str = Field(description="模型编号")
-    evidence: list[str] = Field(description="哪几句话定的类")
+    evidence: list[str] = Field(description="哪几句话最像这一类")
     personal: list[PersonalOut] = Field(description="正文里的个人信息")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from openpyxl import Workbook, load_workbook
+from openpyxl.utils import get_column_letter
 
 from classifier import InputError, SuggestionClassifier
 from classifier.bundle import shipped_model
@@ -101,9 +102,9 @@ def test_evidence_column(tmp_path: Path, clf: SuggestionClassifier) -> None:
     rows = [{"标题": "公交", "内容": "我每天坐车上班，三路公交车等了四十分钟不来"}, {"标题": ""}]
     lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     source.write_text(lines, encoding="utf-8")
-    tag_file(source, clf, output=output, evidence=True)
+    tag_file(source, clf, output=output)
     first, second = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
-    assert list(first) == ["标题", "内容", *ADDED[:5], "依据", *ADDED[5:]]
+    assert list(first) == ["标题", "内容", *ADDED]
     assert "公交" in first["依据"]
     assert (second["内容"], second["依据"], second["处理通道"]) == (None, "", "人工")
 
@@ -116,7 +117,8 @@ def test_corrections_become_training_data(weilei: Run, tmp_path: Path) -> None:
     workbook = load_workbook(tagged)
     sheet = workbook.worksheets[0]
     header = [c.value for c in sheet[1]]
-    assert sheet.column_dimensions["K"].hidden
+    assert sheet.cell(1, len(header)).value == "原判"
+    assert sheet.column_dimensions[get_column_letter(len(header))].hidden
     column = header.index("类别") + 1
     said = sheet.cell(2, column).value
     sheet.cell(2, column).value = "微安全" if said != "微安全" else "微城管"
@@ -206,7 +208,7 @@ def test_exit_code_says_that_rows_need_a_look(
 def test_half_characters_in_evidence(tmp_path: Path, clf: SuggestionClassifier) -> None:
     (tmp_path / "a.jsonl").write_text('{"内容": "路灯\\ud83d不亮"}\n', encoding="utf-8")
     for suffix in (".xlsx", ".csv", ".jsonl", ".parquet"):
-        tag_file(tmp_path / "a.jsonl", clf, output=tmp_path / f"b{suffix}", evidence=True)
+        tag_file(tmp_path / "a.jsonl", clf, output=tmp_path / f"b{suffix}")
 
 
 def test_killed_while_starting(tmp_path: Path, clf: SuggestionClassifier) -> None:

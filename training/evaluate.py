@@ -143,7 +143,7 @@ def evidence_alone(scored: Scored, classifier: SuggestionClassifier) -> float:
     rng = np.random.default_rng(0)
     chosen = rng.permutation(len(scored.items))[:_EXPLAINED]
     texts = [scored.items[i].full_text for i in chosen]
-    whole = classifier.predict(texts, evidence=True)
+    whole = classifier.predict(texts)
     alone = classifier.predict(["，".join(found.evidence) for found in whole])
     return float(np.mean([a.primary == w.primary for a, w in zip(alone, whole, strict=True)]))
 

@@ -37,6 +37,8 @@ from classifier.text import join_fields, normalise
 from training.augment import augment
 from training.batches import length_batches
 from training.corpus import Item
+from training.dropout import use_byte_dropout
+from training.hardware import fast_bfloat16
 from training.head import warm_start
 from training.progress import TrainingProgress
 from training.resume import MarkFinished, last_finished
@@ -213,7 +215,7 @@ def load_base(base: str | Path, taxonomy: Taxonomy) -> tuple[Any, PreTrainedToke
             # made no difference to accuracy.
             attention_probs_dropout_prob=0.0,
             # The plain kernel is the faster one in bfloat16, the fused one in fp32.
-            attn_implementation="eager" if _fast_bfloat16() else "sdpa",
+            attn_implementation="eager" if fast_bfloat16() else "sdpa",
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
         )
@@ -307,6 +309,7 @@ def fine_tune(
         np.array([taxonomy.index(it.primary) for it in train_items]),
         recipe.max_length,
     )  # fmt: skip
+    use_byte_dropout(model)
     k = len(taxonomy)
 
     def metrics(output: Any) -> dict[str, float]:
@@ -326,7 +329,7 @@ def fine_tune(
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="linear",
         warmup_steps=recipe.warmup,
-        bf16=_fast_bfloat16(),
+        bf16=fast_bfloat16(),
         use_cpu=not torch.cuda.is_available(),
         eval_strategy="epoch",
         save_strategy="epoch",
@@ -378,10 +381,3 @@ def predict_logits(
         outputs = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
         found[part] = outputs.logits.numpy()
     return found
-
-
-def _fast_bfloat16() -> bool:
-    """Whether this machine multiplies bfloat16 in hardware (else it is slower than fp32)."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -62,7 +62,6 @@ def _words(text: str) -> list[str]:
 @click.option("--model", type=FILE, help="模型文件夹；不写就用正在用的那个（见 weilei models）。")
 @click.option("--taxonomy", type=FILE, help="改过主办单位的分类表 taxonomy.toml。")
 @click.option("--max-error", type=float, help="自动通道承诺的错误率，例如 0.02 表示 2%。")
-@click.option("--evidence", is_flag=True, help="再加一列“依据”：是哪几句话定的类（慢几倍）。")
 @click.option(
     "--mask",
     is_flag=False,
@@ -83,7 +82,6 @@ def tag(
     model: Path | None,
     taxonomy: Path | None,
     max_error: float | None,
-    evidence: bool,
     mask: str | None,
     duplicates: bool,
     resume: bool,
@@ -116,7 +114,6 @@ def tag(
                     others=inputs if output else (),
                     text=text,
                     masked=None if mask is None else also,
-                    evidence=evidence,
                     duplicates=duplicates,
                     resume=resume,
                     started=partial(_begin, bar, task),

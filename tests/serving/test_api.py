@@ -39,9 +39,9 @@ def test_the_same_as_the_library(server: Server, clf: SuggestionClassifier) -> N
 def test_title_evidence_and_personal_data(server: Server, clf: SuggestionClassifier) -> None:
     text = "家里老人走路不便，我的电话是13812345678，盼望加装电梯"
     with server.client() as client:
-        body = {"title": "加装电梯", "text": text, "evidence": True}
+        body = {"title": "加装电梯", "text": text}
         found = client.post("/v1/classify", json=body).json()
-    wanted = clf.predict([f"加装电梯。{text}"], evidence=True)[0]
+    wanted = clf.predict([f"加装电梯。{text}"])[0]
     assert (found["primary"], tuple(found["evidence"])) == (wanted.primary, wanted.evidence)
     [personal] = found["personal"]
     assert personal["name"] == "手机号"
