@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import ModelError
+from classifier.errors import InputError, ModelError
 from classifier.taxonomy import Taxonomy
 
 FORMAT = 2
@@ -171,11 +172,7 @@ def verify(path: Path, manifest: dict[str, Any]) -> None:
         ModelError: a file is missing, altered or foreign.
     """
     listed: dict[str, dict[str, Any]] = manifest["files"]
-    present = {
-        p.relative_to(path).as_posix()
-        for p in path.rglob("*")
-        if (p.is_file() or p.is_symlink()) and p.name not in _CLUTTER
-    } - {MANIFEST}
+    present = _files(path) - {MANIFEST}
     if foreign := sorted(present - set(listed)):
         raise ModelError(
             f"模型文件夹 {path} 里有清单之外的文件：{'、'.join(foreign)}。请移走它们再试"
@@ -191,6 +188,39 @@ def verify(path: Path, manifest: dict[str, Any]) -> None:
                 f"模型文件 {file} 和清单里的校验值不符，可能损坏或被改动。{_AGAIN}"
                 "（要改主办单位，请复制一份 taxonomy.toml 用 --taxonomy 指定）"
             )
+
+
+def _files(path: Path) -> set[str]:
+    return {
+        p.relative_to(path).as_posix()
+        for p in path.rglob("*")
+        if (p.is_file() or p.is_symlink()) and p.name not in _CLUTTER
+    }
+
+
+def check_target(target: Path) -> None:
+    """Refuse to put a model where something else is, which would be lost.
+
+    Raises:
+        InputError: `target` is neither missing nor an empty folder nor a model folder
+            that holds nothing else.
+    """
+    if target.is_dir():
+        foreign = _files(target)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no model's manifest
+            listed = json.loads((target / MANIFEST).read_text(encoding="utf-8"))["files"]
+            foreign -= {MANIFEST, *listed}
+        if not foreign:
+            return
+        found = f"里有别的文件（{'、'.join(sorted(foreign)[:5])}）"
+    elif not os.path.lexists(target):
+        return
+    else:
+        found = "是一个文件"
+    raise InputError(
+        f"{target} {found}，没有动它。模型要写进新的、空的，或者原来就只放模型的文件夹，"
+        "请用 -o 换个位置"
+    )
 
 
 def sha256(path: Path) -> str:
@@ -236,6 +266,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def _place(source: Path, target: Path, finish: Callable[[Path], None]) -> None:
+    check_target(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         fresh = Path(scratch) / "new"

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from classifier import ModelError, SuggestionClassifier
+from classifier import InputError, ModelError, SuggestionClassifier, bundle
 from classifier.bundle import RUNTIME_FILES, Calibration, shipped_model
+from training.measure import export_checkpoint
+from training.run import run
 
 
 @pytest.fixture
@@ -82,6 +84,51 @@ def test_shipped_folder_is_light_and_without_pickle() -> None:
     assert sum(sizes.values()) < 100e6
     assert sum(sizes[name] for name in RUNTIME_FILES) < 40e6
     assert not {p.suffix for p in files} & {".bin", ".pt", ".pkl", ".pickle", ".pth"}
+
+
+@pytest.mark.parametrize("name", ["docs", "labels.xlsx"])
+def test_only_a_model_is_replaced_by_a_model(folder: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "note.txt").write_text("mine", encoding="utf-8")
+    (tmp_path / "docs" / "manifest.json").write_text('{"name": "a web page"}', encoding="utf-8")
+    (tmp_path / "labels.xlsx").write_bytes(b"mine")
+    (tmp_path / "a.csv").write_text("内容,类别\n路灯不亮,微城管\n", encoding="utf-8")
+    target, data = tmp_path / name, tmp_path / "a.csv"
+    for put in (
+        lambda: bundle.copy(folder, target),
+        lambda: run([data], target, say=print),
+        lambda: export_checkpoint(folder, target, files=[data], say=print),
+    ):
+        with pytest.raises(InputError, match="没有动它"):
+            put()
+    assert (tmp_path / "docs" / "note.txt").read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / "labels.xlsx").read_bytes() == b"mine"
+
+
+def test_a_model_replaces_an_empty_folder_and_a_model_but_not_what_was_put_in(
+    folder: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "m"
+    target.mkdir()
+    (target / ".DS_Store").write_bytes(b"x")
+    for _ in range(2):
+        bundle.copy(folder, target)
+    manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
+    (target / "manifest.json").write_text(json.dumps({**manifest, "format": 1}), encoding="utf-8")
+    bundle.copy(folder, target)
+    SuggestionClassifier.from_pretrained(target)
+    (target / "labels.xlsx").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"labels\.xlsx"):
+        bundle.copy(folder, target)
+
+
+@pytest.mark.parametrize("content", [None, "不是 UTF-8".encode("gbk")])
+def test_a_card_that_cannot_be_read(folder: Path, tmp_path: Path, content: bytes | None) -> None:
+    card = tmp_path / "card.md"
+    if content is not None:
+        card.write_bytes(content)
+    with pytest.raises(InputError, match="读不了模型说明"):
+        export_checkpoint(folder, tmp_path / "m", files=[], say=print, card=card)
 
 
 def test_threshold_follows_the_promise() -> None:

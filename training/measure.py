@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier import SuggestionClassifier
-from classifier.bundle import NGRAMS, sha256, shipped_model
+from classifier.bundle import NGRAMS, check_target, sha256, shipped_model
 from classifier.errors import InputError
 from classifier.ngrams import NgramModel
 from classifier.taxonomy import Taxonomy
@@ -107,18 +107,23 @@ def export_checkpoint(
     folder; else the encoder speaks alone.
 
     Raises:
-        InputError: too few calibration rows.
+        InputError: too few calibration rows, no such card, or `output` is something else.
         ModelError: the checkpoint cannot be loaded or does not fit the taxonomy.
     """
     quiet_libraries()
+    if not output.resolve().parent.is_dir():
+        raise InputError(f"文件夹 {output.resolve().parent} 不存在，请先建好，或用 -o 换个位置")
+    check_target(output)
+    try:
+        about = card.read_text(encoding="utf-8-sig") if card else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"读不了模型说明 {card}（要存为 UTF-8）：{error}") from None
     taxonomy_file = taxonomy or shipped_model() / "taxonomy.toml"
     categories = Taxonomy.load(taxonomy_file)
     items = [it for file in files for it in read_items(file, categories)]
     chosen = [it for it in items if it.split == "calibration"] or [
         it for it in items if not it.split
     ]
-    if not output.resolve().parent.is_dir():
-        raise InputError(f"文件夹 {output.resolve().parent} 不存在，请先建好，或用 -o 换个位置")
     ngrams = checkpoint / NGRAMS
     release(
         checkpoint,
@@ -126,7 +131,7 @@ def export_checkpoint(
         taxonomy_file,
         chosen,
         NgramModel.load(ngrams) if ngrams.is_file() else NgramModel.silent(len(categories)),
-        card=card.read_text(encoding="utf-8") if card else "",
+        card=about,
         training={"data": {file.name: sha256(file) for file in files}},
     )
     say(f"模型已写入 {output}（用 {len(chosen)} 条校准）")

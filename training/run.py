@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from classifier import SuggestionClassifier, __version__, bundle, registry
-from classifier.bundle import MANIFEST, sha256, shipped_model
+from classifier.bundle import MANIFEST, check_target, sha256, shipped_model
 from classifier.errors import InputError
 from classifier.taxonomy import Taxonomy
 from training import base as base_encoder
@@ -61,7 +61,7 @@ def run(
 
     Raises:
         InputError: a file, column or label cannot be used, a class has too few
-            examples, or there is no room on the disk.
+            examples, `output` is something else, or there is no room on the disk.
         ModelError: the base or the model in use cannot be loaded.
     """
     quiet_libraries()
@@ -74,6 +74,8 @@ def run(
     target = output.resolve() if output else registry.models_folder() / Path(files[0]).stem
     if not target.parent.is_dir():
         raise InputError(f"文件夹 {target.parent} 不存在，请先建好，或用 -o 换个位置")
+    if output:
+        check_target(target)
     categories = Taxonomy.load(taxonomy_file)
     parts = read_parts(
         files, categories, say=say, seed=recipe.seed, validation_share=recipe.validation_share,
