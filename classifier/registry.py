@@ -35,7 +35,8 @@ class Version:
     Attributes:
         id: of the model, or ``shipped``.
         path: its folder.
-        record: what was written down when it was trained: ``when``, ``accuracy``, ``n_test``.
+        record: what was written down when it was trained: ``when``, ``accuracy``, ``n_test``;
+            empty if there is none that can be read.
         in_use: whether it is what commands and ``from_pretrained()`` load by default.
     """
 
@@ -64,11 +65,21 @@ def models_folder() -> Path:
 
 
 def current() -> str:
-    """Id of the model in use."""
+    """Id of the model in use.
+
+    Raises:
+        InputError: the pointer cannot be read.
+    """
+    pointer = home() / "current"
     try:
-        return (home() / "current").read_text(encoding="utf-8").strip() or SHIPPED
+        # What cannot be decoded is the id of no model, which is said where one is loaded.
+        return pointer.read_text(encoding="utf-8-sig", errors="replace").strip() or SHIPPED
     except FileNotFoundError:
         return SHIPPED
+    except OSError as error:
+        raise InputError(
+            f"读不了 {pointer}（{error.strerror}），请用环境变量 WEILEI_HOME 换个文件夹"
+        ) from None
 
 
 def model_in_use() -> Path:
@@ -96,10 +107,17 @@ def versions() -> list[Version]:
     for manifest in (home() / "models").glob(f"*/{MANIFEST}"):
         path = manifest.parent
         if not path.name.startswith("."):
-            record = path.with_name(f"{path.name}.json")
-            content = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-            found.append(Version(path.name, path, content, path.name == chosen))
+            record = _record(path.with_name(f"{path.name}.json"))
+            found.append(Version(path.name, path, record, path.name == chosen))
     return sorted(found, key=lambda v: str(v.record.get("when", "")))
+
+
+def _record(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {**found, "accuracy": float(found["accuracy"]), "n_test": int(found["n_test"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def use(model_id: str) -> Version:

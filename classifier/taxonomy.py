@@ -42,13 +42,17 @@ class Taxonomy:
         """Read a ``taxonomy.toml``.
 
         Raises:
-            InputError: the file is missing, not TOML, or lacks a field.
+            InputError: the file is missing, not TOML, lacks a field, or has something
+                else in it than text.
         """
         path = Path(path)
         try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
+            # Notepad puts a mark before UTF-8.
+            data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             raise InputError(f"找不到分类表 {path}") from None
+        except OSError as error:
+            raise InputError(f"打不开分类表 {path}（{error.strerror}），要 .toml 文件") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"分类表 {path} 不是有效的 TOML（请存为 UTF-8）：{error}") from None
         return cls._parse(data, path)
@@ -56,14 +60,26 @@ class Taxonomy:
     @classmethod
     def _parse(cls, data: dict[str, Any], path: Path) -> Taxonomy:
         categories = []
-        for n, entry in enumerate(data.get("category", []), 1):
+        entries = data.get("category", [])
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise InputError(f"分类表 {path} 的每一类要写在单独的 [[category]] 下面")
+        for key in ("name", "abstain", "source"):
+            if not isinstance(data.get(key, ""), str):
+                raise InputError(f"分类表 {path} 的 {key} 要写成引号里的字")
+        for n, entry in enumerate(entries, 1):
             known = {"id", "name", "scope", "office", "article", "boundaries"}
             if unknown := set(entry) - known:
                 raise InputError(f"分类表 {path} 第 {n} 类有不认识的字段：{'、'.join(unknown)}")
             if lacking := {"id", "name", "scope", "office"} - set(entry):
                 raise InputError(f"分类表 {path} 第 {n} 类缺少：{'、'.join(sorted(lacking))}")
-            entry = dict(entry, boundaries=tuple(entry.get("boundaries", ())))
-            categories.append(Category(**entry))
+            boundaries = entry.pop("boundaries", [])
+            if not isinstance(boundaries, list) or not all(isinstance(b, str) for b in boundaries):
+                raise InputError(f'分类表 {path} 第 {n} 类的 boundaries 要写成 ["…", "…"]')
+            if odd := [key for key, value in entry.items() if not isinstance(value, str)]:
+                raise InputError(f"分类表 {path} 第 {n} 类的 {'、'.join(odd)} 要写成引号里的字")
+            if not entry["id"].strip() or not entry["name"].strip():
+                raise InputError(f"分类表 {path} 第 {n} 类的 id 和 name 不能空着")
+            categories.append(Category(**entry, boundaries=tuple(boundaries)))
         ids = [c.id for c in categories]
         names = [c.name for c in categories]
         if len(categories) < 2:

@@ -104,6 +104,10 @@ def test_own_offices(weilei: Run, tmp_path: Path, xlsx: Path) -> None:
         (["tga"], 2, "没有 'tga' 这个命令"),
         (["tag", "--nope"], 2, "没有 '--nope' 这个选项"),
         (["train", "建议.xlsx", "-o", "m"], 2, "--label"),
+        (["train", "建议.xlsx", "--epochs", "0"], 2, "'--epochs' 写得不对：要大于 0"),
+        (["train", "建议.xlsx", "--epochs", "nan"], 2, "'--epochs' 写得不对：要大于 0"),
+        (["train", "建议.xlsx", "--seed", "-5"], 2, "'--seed' 写得不对：要在 0 和"),
+        (["train", "建议.xlsx", "--seed", "4294967296"], 2, "'--seed' 写得不对：要在 0 和"),
     ],
 )
 def test_errors_say_what_to_do_and_leave_nothing(

@@ -107,6 +107,8 @@ def test_gbk_csv(tmp_path: Path, taxonomy: Taxonomy) -> None:
         ("a.jsonl", '{"text": "", "primary": "other"}', "没有可用的行"),
         ("a.jsonl", '{"text": "路灯不亮", "primary": "微城營"}', "最接近的是“微城管”"),
         ("a.csv", "内容,x\n路灯,y\n", "--label"),
+        ("a.csv", "内容,类别,split\n路灯,微城管,train\n路灯,微城管,eval\n", "第 3 行：“eval”"),
+        ("a.jsonl", '\n\n{"text": "路灯不亮", "primary": "x"}', "第 3 行"),
     ],
 )
 def test_bad_files(
@@ -115,3 +117,42 @@ def test_bad_files(
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=advice):
         read_items(tmp_path / name, taxonomy)
+
+
+def test_splits_as_others_call_them(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    rows = ["Train", "validation", "VAL", "valid", " Test ", ""]
+    (tmp_path / "a.csv").write_text(
+        "内容,类别,split\n" + "".join(f"路灯{i},微城管,{s}\n" for i, s in enumerate(rows)),
+        encoding="utf-8",
+    )
+    found = [it.split for it in read_items(tmp_path / "a.csv", taxonomy)]
+    assert found == ["train", "dev", "dev", "dev", "test", ""]
+
+
+def test_odd_co_handling_is_left_out(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    row = '{"text": "路灯不亮", "primary": "cityadmin", "secondary": [5, null, "safety"]}'
+    (tmp_path / "a.jsonl").write_text(row, encoding="utf-8")
+    assert read_items(tmp_path / "a.jsonl", taxonomy)[0].secondary == ("safety",)
+
+
+def test_what_was_not_read_is_said(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    workbook = Workbook()
+    workbook.active.title = "一月"
+    for name in ("一月", "二月"):
+        sheet = workbook[name] if name in workbook else workbook.create_sheet(name)
+        for row in (["内容", "类别"], ["路灯不亮", "微城管"]):
+            sheet.append(row)
+    workbook.save(tmp_path / "a.xlsx")
+    said: list[str] = []
+    read_items(tmp_path / "a.xlsx", taxonomy, say=said.append)
+    (line,) = said
+    assert "a.xlsx：1 条（读的是工作表“一月”，没有读：二月）" in line
+
+
+def test_a_workbook_to_label_may_be_half_done(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    (tmp_path / "a.csv").write_text(
+        "类别,内容,原来的行号\n微城管,路灯不亮,7\n,公交太少,9\n,没书看,12\n", encoding="utf-8"
+    )
+    said: list[str] = []
+    assert len(read_items(tmp_path / "a.csv", taxonomy, say=said.append)) == 1
+    assert "2 行还没有标类别" in said[-1]

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from classifier import InputError, ModelError, SuggestionClassifier, registry
 from classifier.bundle import RUNTIME_FILES, shipped_model
+from classifier.cli.models import models
 from tests.conftest import Run
 from training.gate import compare, lane_warning
 
@@ -106,3 +108,30 @@ def test_models_command(weilei: Run, trained: Path) -> None:
     (line,) = [line for line in done.stdout.splitlines() if "正在用" in line]
     assert "自己的-1" in line
     assert "0.900（50 条）" in line
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b'{"when": "2026"}', b'{"accuracy": "x", "n_test": 1}', b"\xff"]
+)
+def test_a_damaged_record_is_no_record(trained: Path, content: bytes) -> None:
+    (trained / "models" / "自己的-1.json").write_bytes(content)
+    run = CliRunner()
+    listed = run.invoke(models, [], catch_exceptions=False)
+    assert "自己的-1" in listed.output
+    run.invoke(models, ["use", "自己的-1"], catch_exceptions=False)
+    assert registry.current() == "自己的-1"
+    run.invoke(models, ["use", "shipped"], catch_exceptions=False)
+    assert registry.current() == "shipped"
+
+
+def test_a_damaged_pointer_is_said_so(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (trained / "current").write_text("自己的-1", encoding="utf-8-sig")  # Notepad's
+    assert registry.model_in_use().name == "自己的-1"
+    (trained / "current").write_bytes("自己的-1".encode("gbk"))
+    with pytest.raises(ModelError, match="weilei models use shipped"):
+        registry.model_in_use()
+    registry.use("shipped")
+    assert registry.current() == "shipped"
+    monkeypatch.setenv("WEILEI_HOME", str(trained / "current"))
+    with pytest.raises(InputError, match="WEILEI_HOME"):
+        registry.versions()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from classifier import InputError, SuggestionClassifier
 from classifier.bundle import shipped_model
 from classifier.duplicates import near_duplicate_groups
 from tests.conftest import ROOT, Run
-from training.choose import choose, suggest_labels
+from training.choose import choose, read_pool, suggest_labels
 
+EXAMPLES = ROOT / "examples" / "建议.xlsx"
 LINES = (ROOT / "training" / "data" / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
 TEXTS = [row["text"] for row in map(json.loads, LINES) if row["split"] == "test"][:120]
 
@@ -57,9 +59,18 @@ def test_nothing_to_choose_from(clf: SuggestionClassifier, tmp_path: Path) -> No
     (tmp_path / "a.csv").write_text("内容,类别\n路灯不亮,微城管\n", encoding="utf-8")
     with pytest.raises(InputError, match="没有要标的"):
         suggest_labels(tmp_path / "a.csv", clf, tmp_path / "b.xlsx")
+    shutil.copy(EXAMPLES, tmp_path / "c.xlsx")
+    with pytest.raises(InputError, match="输入文件"):
+        suggest_labels(tmp_path / "c.xlsx", clf, tmp_path / "没有" / ".." / "c.xlsx")
+    (tmp_path / "c.xlsx").unlink()
     with pytest.raises(InputError, match="下拉框"):
         suggest_labels(tmp_path / "a.csv", clf, tmp_path / "b.csv")
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_rows_of_the_pool_are_numbered_as_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "甲"}\n\n{"text": "乙"}\n', encoding="utf-8")
+    assert read_pool(tmp_path / "a.jsonl", None).numbers == [1, 3]
 
 
 def test_taxonomy_diff(weilei: Run, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from openpyxl import Workbook
 
-from classifier import InputError, Taxonomy
+from classifier import InputError, SuggestionClassifier, Taxonomy
 from classifier.bundle import shipped_model
 from tests.conftest import ROOT
 from training.corpus import Item, read_items, split_by_group
 from training.data_check import Parts, read_parts
+from training.measure import measure
 
 LINES = (ROOT / "training" / "data" / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
 TEXTS = [json.loads(line)["text"] for line in LINES[:90]]
@@ -111,6 +112,16 @@ def test_rows_marked_test_are_kept_for_the_comparison(tmp_path: Path, taxonomy: 
     assert len(parts.calibration) == len({it.where for it in parts.calibration})
 
 
+@pytest.mark.parametrize("split", ["calibration", "test"])
+def test_nothing_marked_to_learn_from(tmp_path: Path, taxonomy: Taxonomy, split: str) -> None:
+    lines = ["内容,类别,split", *[f"{t},{c},{split}" for t, c in GOOD]]
+    (tmp_path / "a.csv").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(InputError, match="没有可以用来训练的行"):
+        read_parts(
+            [tmp_path / "a.csv"], taxonomy, say=print, seed=1, validation_share=0.06
+        )  # fmt: skip
+
+
 def test_parquet_and_saved_datasets(tmp_path: Path, taxonomy: Taxonomy) -> None:
     features = Features({"text": Value("string"), "label": ClassLabel(names=["微交通", "微文化"])})
     rows = {"text": ["公交太少", "没书看"], "label": [0, 1]}
@@ -144,3 +155,18 @@ def test_the_split_hardly_changes_when_rows_are_added() -> None:
     _, after = split_by_group([replace(it) for it in reversed(items)], 0.2, seed=1)
     old, kept = {it.text for it in before}, {it.text for it in after}
     assert len(old & kept) >= 0.6 * len(old)
+
+
+def test_files_of_one_name_are_measured_apart(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    files = [tmp_path / "a" / "x.csv", tmp_path / "b" / "x.csv"]
+    for n, file in enumerate(files, 2):
+        file.parent.mkdir()
+        rows = "路灯不亮很久了,微城管\n公交车太少了,微交通\n老年卡怎么办,微养老\n".splitlines()[:n]
+        file.write_text("\n".join(["内容,类别", *rows]), encoding="utf-8")
+    said: list[str] = []
+    report = measure([*files, files[0]], clf.bundle.path, tmp_path / "出", say=said.append)
+    assert {name: found["n"] for name, found in report["sets"].items()} == {"x": 2, "x-2": 3}
+    assert (tmp_path / "出" / "confusion-x-2.png").is_file()
+    assert f"{files[1]}：3 条（编码 UTF-8）" in said
+    with pytest.raises(InputError, match="写不了文件夹"):
+        measure(files, clf.bundle.path, files[0], say=said.append)

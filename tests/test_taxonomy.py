@@ -51,6 +51,12 @@ GOOD = '[[category]]\nid="a"\nname="甲"\nscope="x"\noffice="y"\n'
         (GOOD * 2, "重复"),
         (GOOD + '[[category]]\nid="b"\n', "缺少"),
         (GOOD + 'colour="red"\n', "不认识的字段"),
+        ("category=5", r"\[\[category\]\]"),
+        ("category=[1, 2]", r"\[\[category\]\]"),
+        (GOOD.replace('"a"', "1"), "id 要写成引号里的字"),
+        (GOOD.replace('"a"', '" "'), "不能空着"),
+        (GOOD + "boundaries=3\n", "boundaries"),
+        ('name=["a"]\n' + GOOD, "name 要写成引号里的字"),
         ('abstain="z"\n' + GOOD + GOOD.replace('"a"', '"b"').replace("甲", "乙"), "abstain"),
     ],
 )
@@ -60,6 +66,14 @@ def test_bad_taxonomies_get_advice(tmp_path: Path, content: str, advice: str) ->
         Taxonomy.load(tmp_path / "t.toml")
 
 
+def test_a_taxonomy_from_notepad(tmp_path: Path) -> None:
+    other = GOOD.replace('"a"', '"b"').replace("甲", "乙")
+    (tmp_path / "t.toml").write_text(GOOD + other, encoding="utf-8-sig")
+    assert Taxonomy.load(tmp_path / "t.toml").names == ["甲", "乙"]
+
+
 def test_missing_taxonomy(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="打不开分类表"):
+        Taxonomy.load(tmp_path)
     with pytest.raises(InputError, match="找不到分类表"):
         Taxonomy.load(tmp_path / "none.toml")

@@ -18,6 +18,7 @@ from classifier.tables.target import CLASS, MOST_CHARACTERS, clean
 from classifier.tables.xlsx import class_list
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields
+from training.corpus import ROW, row_numbers
 from training.features import pooled_features
 
 _UNSURE = 10  # candidates for each one chosen
@@ -53,6 +54,8 @@ def suggest_labels(
     """
     if output.suffix.lower() != ".xlsx":
         raise InputError(f"待标的表要有下拉框，-o 请写成 .xlsx，而不是 {output.name}")
+    if output.resolve() == file.resolve():
+        raise InputError(f"-o 不能是输入文件 {file} 自己，请换个名字")
     pool = read_pool(file, text)
     chosen = choose(pool.texts, classifier, n)
     if not chosen:
@@ -67,7 +70,7 @@ def read_pool(file: Path, text: str | None) -> Pool:
     columns = [table.header.index(c) for c in text_columns(table.header, text)]
     label = table.header.index(CLASS) if CLASS in table.header else None
     pool = Pool(table, [], [], [])
-    for number, cells in enumerate(table.rows(), table.first_row):
+    for number, cells in zip(row_numbers(table), table.rows(), strict=False):
         values = [c.value for c in cells]
         if label is not None and str(values[label] or "").strip():
             continue
@@ -107,7 +110,7 @@ def choose(texts: list[str], classifier: SuggestionClassifier, n: int, seed: int
 
 def _write(path: Path, pool: Pool, chosen: list[int], taxonomy: Taxonomy) -> None:
     kept = [i for i, name in enumerate(pool.source.header) if name != CLASS]
-    header = [CLASS, *(pool.source.header[i] for i in kept), "原来的行号"]
+    header = [CLASS, *(pool.source.header[i] for i in kept), ROW]
     with xlsxwriter.Workbook(str(path)) as book:
         sheet, classes = book.add_worksheet("待标"), book.add_worksheet(_CLASSES)
         bold, wrapped = book.add_format({"bold": True}), book.add_format({"text_wrap": True})

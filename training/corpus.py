@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from classifier.duplicates import near_duplicate_groups
 from classifier.errors import InputError
-from classifier.tables import find_column, open_table, text_columns
+from classifier.tables import Source, find_column, open_table, text_columns
+from classifier.tables.source import read_json_lines
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields, normalise
 
 LABEL_COLUMNS = ("类别", "标签", "分类", "主标签", "微类", "label", "primary", "category")
+ROW = "原来的行号"  # a column of what suggest-labels wrote, where labels may be left open
 SPLITS = ("train", "calibration", "dev", "test", "")
+_OTHER_SPLITS = {"validation": "dev", "valid": "dev", "val": "dev"}
 _MOST_ROWS = 300_000  # of a file; more would take days on an office computer
 
 
@@ -45,21 +49,31 @@ class Item:
         return join_fields(self.title, self.text)
 
 
+Say = Callable[[str], Any]
+
+
 def read_items(
-    path: str | Path, taxonomy: Taxonomy, *, text: str | None = None, label: str | None = None
+    path: str | Path,
+    taxonomy: Taxonomy,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    say: Say = lambda line: None,
 ) -> list[Item]:
     """Read labelled suggestions from a table or from a folder that ``datasets`` saved.
 
     Labels may be ids or Chinese names of the taxonomy. Rows without any text
-    are left out.
+    are left out, and those of ``suggest-labels`` that have no label yet. `say`
+    is told what was read: how many rows, of which sheet.
 
     Raises:
-        InputError: no such file or column, nothing to read, or labels outside
-            the taxonomy (their rows and the nearest class are named).
+        InputError: no such file or column, nothing to read, labels outside
+            the taxonomy (their rows and the nearest class are named), or
+            splits other than `SPLITS`.
         MissingExtra: Parquet without pyarrow.
     """
     path = Path(path)
-    header, total, rows = _saved_dataset(path) if path.is_dir() else _table(path)
+    header, total, note, rows = _saved_dataset(path) if path.is_dir() else _table(path)
     if total > _MOST_ROWS:
         raise InputError(
             f"{path} 有 {total:,} 行，一次最多用 {_MOST_ROWS:,} 行训练。"
@@ -67,15 +81,24 @@ def read_items(
         )
     texts = text_columns(header, text)
     labels = find_column(header, label, LABEL_COLUMNS, "--label", "类别")
-    items, wrong = [], []
+    items, wrong, unlabelled = [], [], 0
+    unknown: dict[str, list[int]] = {}
     for n, row in rows:
         body = _string(row.get(texts[-1]))
         title = _string(row.get(texts[0])) if len(texts) > 1 else ""
         if not normalise(join_fields(title, body)):
             continue
-        primary = taxonomy.find(_string(row.get(labels)))
+        named = _string(row.get(labels))
+        if not named and ROW in header:
+            unlabelled += 1
+            continue
+        split = _string(row.get("split")).lower()
+        split = _OTHER_SPLITS.get(split, split)
+        if split not in SPLITS:
+            unknown.setdefault(split, []).append(n)
+        primary = taxonomy.find(named)
         if primary is None:
-            wrong.append((n, _string(row.get(labels))))
+            wrong.append((n, named))
             continue
         items.append(
             Item(
@@ -83,7 +106,7 @@ def read_items(
                 title=title,
                 primary=primary.id,
                 secondary=_secondary(row.get("secondary") or row.get("协办"), taxonomy, primary.id),
-                split=_string(row.get("split")),
+                split=split,
                 source=_string(row.get("source")) or path.stem,
                 register=_string(row.get("register")),
                 indirect=bool(row.get("indirect")),
@@ -93,25 +116,37 @@ def read_items(
         )
     if wrong:
         raise InputError(_wrong_labels(path, wrong, taxonomy))
+    if unknown:
+        raise InputError(_unknown_splits(path, unknown))
     if not items:
         raise InputError(f"{path} 里没有可用的行：每行要有正文和类别")
+    say(f"{path}：{len(items)} 条" + (f"（{note}）" if note else ""))
+    if unlabelled:
+        say(f"  另有 {unlabelled} 行还没有标类别，没有用")
     return items
 
 
 _Rows = Iterator[tuple[int, dict[str, Any]]]
 
 
-def _table(path: Path) -> tuple[list[str], int, _Rows]:
-    """Columns, number of rows, and the rows with their numbers."""
+def _table(path: Path) -> tuple[list[str], int, str, _Rows]:
+    """Columns, number of rows, what a reader should know, and the rows with their numbers."""
     table = open_table(path)
     rows = (
         (n, {name: cell.value for name, cell in zip(table.header, row, strict=True)})
-        for n, row in enumerate(table.rows(), table.first_row)
+        for n, row in zip(row_numbers(table), table.rows(), strict=False)
     )
-    return table.header, table.total, rows
+    return table.header, table.total, table.note, rows
 
 
-def _saved_dataset(path: Path) -> tuple[list[str], int, _Rows]:
+def row_numbers(table: Source) -> Iterator[int]:
+    """Where the rows of a table stand in its file, which may have empty lines if it is JSONL."""
+    if table.kind == "jsonl":
+        return (n for n, _ in read_json_lines(table.path))
+    return itertools.count(table.first_row)
+
+
+def _saved_dataset(path: Path) -> tuple[list[str], int, str, _Rows]:
     """The same of a folder that ``datasets`` saved; its parts become the column ``split``."""
     from datasets import ClassLabel, Dataset, load_from_disk  # slow to import
 
@@ -122,7 +157,6 @@ def _saved_dataset(path: Path) -> tuple[list[str], int, _Rows]:
             f"{path} 是文件夹，但不是 datasets 的 save_to_disk 存的。请给出里面的表格文件"
         ) from error
     parts: dict[str, Dataset] = {"": found} if isinstance(found, Dataset) else dict(found)
-    names = {"validation": "dev", **{split: split for split in SPLITS}}
 
     def walk() -> _Rows:
         n = 0
@@ -131,10 +165,10 @@ def _saved_dataset(path: Path) -> tuple[list[str], int, _Rows]:
             for row in part:
                 n += 1
                 named = {k: f.int2str(row[k]) for k, f in kinds.items() if row[k] is not None}
-                yield n, {"split": names.get(str(name), ""), **row, **named}
+                yield n, {"split": str(name), **row, **named}
 
     header = list(dict.fromkeys(c for part in parts.values() for c in part.column_names))
-    return header, sum(len(part) for part in parts.values()), walk()
+    return header, sum(len(part) for part in parts.values()), "", walk()
 
 
 def _string(value: Any) -> str:
@@ -143,11 +177,23 @@ def _string(value: Any) -> str:
 
 def _secondary(value: Any, taxonomy: Taxonomy, primary: str) -> tuple[str, ...]:
     labels = value if isinstance(value, list) else re.split(r"[,，、;；\s]+", _string(value))
-    found = [taxonomy.find(label) for label in labels if label]
+    found = [taxonomy.find(_string(label)) for label in labels]
     return tuple(c.id for c in found if c and c.id not in (primary, taxonomy.abstain))
 
 
 _UNLABELLED = "没有写类别（合并的单元格只有第一格有字，请取消合并再填满）"
+
+
+def _first(numbers: Sequence[int]) -> str:
+    return "、".join(map(str, numbers[:10])) + ("…" if len(numbers) > 10 else "")
+
+
+def _unknown_splits(path: Path, unknown: dict[str, list[int]]) -> str:
+    lines = [f"  第 {_first(numbers)} 行：“{name}”" for name, numbers in list(unknown.items())[:10]]
+    return (
+        f"{path} 的 split 列（这一行用来做什么）只能写 train、dev（或 validation）、test、"
+        "calibration，或者空着：\n" + "\n".join(lines)
+    )
 
 
 def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy) -> str:
@@ -156,9 +202,8 @@ def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy) 
         by_label.setdefault(label, []).append(n)
     lines = []
     for label, numbers in list(by_label.items())[:10]:
-        where = "、".join(map(str, numbers[:10])) + ("…" if len(numbers) > 10 else "")
         hint = f"“{label}”，最接近的是“{taxonomy.nearest(label).name}”" if label else _UNLABELLED
-        lines.append(f"  第 {where} 行：{hint}")
+        lines.append(f"  第 {_first(numbers)} 行：{hint}")
     more = f"\n  还有 {len(by_label) - 10} 种" if len(by_label) > 10 else ""
     return (
         f"{path} 有 {len(wrong)} 行的类别不在分类表里，请改正后再训练"

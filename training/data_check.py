@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from classifier.errors import InputError
 from classifier.taxonomy import Taxonomy
 from classifier.text import normalise
-from training.corpus import Item, read_items, split_by_group, with_groups
+from training.corpus import Item, Say, read_items, split_by_group, with_groups
 
-Say = Callable[[str], Any]
 LEAST = 8  # examples below which a class cannot be learned
 LEAST_CALIBRATION = 8
 HELD_OUT = ("dev", "test")
+_TAUGHT = ("train", "")
 _TEST_SHARE, _TEST_SEED = 0.15, 2017  # not the run's seed: another seed is tested on the same rows
 # 150 without a mistake are what it takes to promise an error of 2 %.
 _CALIBRATION_SHARE, _CALIBRATION_MOST, _CALIBRATION_WISH = 0.1, 0.25, 200
@@ -66,11 +65,11 @@ def read_parts(
         InputError: a file, column or label cannot be used, or there is not
             enough to learn from; the message says what to do.
     """
-    read = [(file, read_items(file, taxonomy, text=text, label=label)) for file in files]
     # A file may be named more than once, to count more in training; not in what is measured.
-    items = list({it.where: it for _, found in read for it in found}.values())
-    for line in _summary(read, items):
-        say(line)
+    named = Counter(files)
+    read = {file: read_items(file, taxonomy, text=text, label=label, say=say) for file in named}
+    items = [it for found in read.values() for it in found]
+    _say_summary(items, say)
     items = with_groups(items)
     wrong = contradictions([it for it in items if it.split not in HELD_OUT])
     for line in _contradiction_lines(wrong, taxonomy):
@@ -79,20 +78,18 @@ def read_parts(
     items = [it for it in items if it.where not in dropped]
     if merge_rare:
         items = _merge_rare(items, taxonomy, say)
-    check([it for it in items if it.split not in HELD_OUT], taxonomy)
+    check([it for it in items if it.split in _TAUGHT], taxonomy)
     parts = split(items, seed, validation_share, say)
-    times = Counter(it.where for _, found in read for it in found)
+    times = {it.where: named[file] for file, found in read.items() for it in found}
     train = [it for it in parts.train for _ in range(times[it.where])]
     _say_split(replace(parts, train=train), taxonomy, say)
     return replace(parts, train=train)
 
 
-def _summary(read: Sequence[tuple[Path, list[Item]]], items: Sequence[Item]) -> Iterator[str]:
-    for file, found in dict(read).items():
-        yield f"{file}：{len(found)} 条"
+def _say_summary(items: Sequence[Item], say: Say) -> None:
     lengths = [len(it.full_text) for it in items]
     exact = len(items) - len({normalise(it.full_text) for it in items})
-    yield (
+    say(
         f"共 {len(items)} 条，{len({it.primary for it in items})} 类，完全重复 {exact} 条；"
         f"字数中位数 {median(lengths):.0f}，最长 {max(lengths)}"
     )
@@ -128,7 +125,7 @@ def _distinct(items: Sequence[Item]) -> Counter[str]:
 def _merge_rare(items: Sequence[Item], taxonomy: Taxonomy, say: Say) -> list[Item]:
     if not taxonomy.abstain:
         raise InputError("分类表里没有 abstain（“其他”），--merge-rare 不知道并到哪里")
-    counts = _distinct([it for it in items if it.split not in HELD_OUT])
+    counts = _distinct([it for it in items if it.split in _TAUGHT])
     rare = [c for c in taxonomy if 0 < counts[c.id] < LEAST and c.id != taxonomy.abstain]
     ids = {c.id for c in rare}
     if rare:
@@ -146,7 +143,7 @@ def check(items: Sequence[Item], taxonomy: Taxonomy) -> None:
     """
     counts = _distinct(items)
     if not items:
-        raise InputError("没有可以用来训练的行：split 全是 dev 或 test，或者都互相矛盾")
+        raise InputError("没有可以用来训练的行：split 全是 dev、test、calibration，或都互相矛盾")
     if len(counts) < 2:
         only = next(c.name for c in taxonomy if counts[c.id])
         raise InputError(f"标注里只有一个类别（{only}），至少要有两类才能训练")

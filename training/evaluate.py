@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from classifier import Prediction, SuggestionClassifier
 from classifier.decision import AUTO, OUT_OF_SCOPE, UNSURE, blend
+from classifier.errors import InputError
 from classifier.taxonomy import Taxonomy
 from classifier.text import normalise
 from training import plots
@@ -194,6 +196,9 @@ def evaluate(
         checkpoint: a folder with the same weights for ``transformers``; if
             given, the labels of both engines are compared.
         peers: compare with all of ``training.peers``, not only the linear one.
+
+    Raises:
+        InputError: nothing is left to measure on, or `output` cannot be written.
     """
     taxonomy = classifier.taxonomy
     known = [it for items in files.values() for it in items if it.split == "train"]
@@ -202,7 +207,9 @@ def evaluate(
         held = [it for it in items if it.split in HELD_OUT]
         if measured := held or [it for it in items if not it.split]:
             sets[name] = measured
-    output.mkdir(parents=True, exist_ok=True)
+    if not sets:
+        raise InputError("没有可以用来评测的行：split 要是 dev 或 test，或者不写 split")
+    _make(output)
     report: dict[str, Any] = {"model": classifier.model_id, "sets": {}}
     for name, items in sets.items():
         scored = score(name, items, classifier)
@@ -216,6 +223,15 @@ def evaluate(
         json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
     )
     return report
+
+
+def _make(folder: Path) -> None:
+    """Make a folder if missing, and see that files can be written in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"写不了文件夹 {folder}（{error.strerror}），请用 -o 换个位置") from None
 
 
 def compare(

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from classifier import SuggestionClassifier
-from classifier.bundle import NGRAMS, check_target, sha256, shipped_model
+from classifier.bundle import NGRAMS, check_target, shipped_model
 from classifier.errors import InputError
 from classifier.ngrams import NgramModel
 from classifier.taxonomy import Taxonomy
-from training.corpus import read_items
+from training.corpus import Say, read_items
 from training.evaluate import evaluate
 from training.progress import quiet_libraries
 from training.release import release
-
-Say = Callable[[str], Any]
+from training.resume import fingerprint
 
 
 def measure(
@@ -32,13 +31,15 @@ def measure(
     """Evaluate a model folder on labelled files and print the figures.
 
     Raises:
-        InputError: a file, column or label cannot be used, or nothing is left to measure on.
+        InputError: a file, column or label cannot be used, nothing is left to measure on,
+            or `output` cannot be written.
         ModelError: the model folder cannot be used.
     """
     quiet_libraries()
     classifier = SuggestionClassifier.from_pretrained(model)
     sets = {
-        file.stem: read_items(file, classifier.taxonomy, text=text, label=label) for file in files
+        name: read_items(file, classifier.taxonomy, text=text, label=label, say=say)
+        for name, file in _names(files).items()
     }
     checkpoint = classifier.bundle.path
     report = evaluate(
@@ -48,14 +49,24 @@ def measure(
         checkpoint=checkpoint if (checkpoint / "model.safetensors").is_file() else None,
         peers=peers,
     )
-    if not report["sets"]:
-        raise InputError("没有可以用来评测的行：split 要是 dev 或 test，或者不写 split")
     say(f"模型 {report['model']}")
     for name, found in report["sets"].items():
         for line in lines(name, found):
             say(line)
     say(f"图和 JSON 在 {output}")
     return report
+
+
+def _names(files: Iterable[Path]) -> dict[str, Path]:
+    """The files by the names of their figures and pictures: the second ``x`` is ``x-2``."""
+    named: dict[str, Path] = {}
+    for file in dict.fromkeys(files):
+        n, name = 1, file.stem
+        while name in named:
+            n += 1
+            name = f"{file.stem}-{n}"
+        named[name] = file
+    return named
 
 
 def lines(name: str, found: dict[str, Any]) -> list[str]:
@@ -120,7 +131,7 @@ def export_checkpoint(
         raise InputError(f"读不了模型说明 {card}（要存为 UTF-8）：{error}") from None
     taxonomy_file = taxonomy or shipped_model() / "taxonomy.toml"
     categories = Taxonomy.load(taxonomy_file)
-    items = [it for file in files for it in read_items(file, categories)]
+    items = [it for file in files for it in read_items(file, categories, say=say)]
     chosen = [it for it in items if it.split == "calibration"] or [
         it for it in items if not it.split
     ]
@@ -132,7 +143,7 @@ def export_checkpoint(
         chosen,
         NgramModel.load(ngrams) if ngrams.is_file() else NgramModel.silent(len(categories)),
         card=about,
-        training={"data": {file.name: sha256(file) for file in files}},
+        training={"data": {str(file): fingerprint(file) for file in files}},
     )
     say(f"模型已写入 {output}（用 {len(chosen)} 条校准）")
     return output

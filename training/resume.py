@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from transformers import TrainerCallback
 
+from classifier.bundle import sha256
 from classifier.errors import InputError
 
 _MARK = "finished"
@@ -35,6 +36,13 @@ def last_finished(checkpoints: Path) -> str | None:
             return str(folder)
         shutil.rmtree(folder)
     return None
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file, or of all files of a folder in order."""
+    if path.is_file():
+        return sha256(path)
+    return " ".join(sha256(p) for p in sorted(path.rglob("*")) if p.is_file())
 
 
 @contextmanager

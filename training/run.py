@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -19,6 +19,7 @@ from classifier.bundle import MANIFEST, check_target, sha256, shipped_model
 from classifier.errors import InputError
 from classifier.taxonomy import Taxonomy
 from training import base as base_encoder
+from training.corpus import Say
 from training.data_check import Parts, read_parts
 from training.evaluate import score
 from training.fast import refit_head
@@ -27,11 +28,10 @@ from training.ngrams import train_ngrams
 from training.progress import quiet_libraries
 from training.release import release
 from training.report import write_report
-from training.resume import work_folder
+from training.resume import fingerprint, work_folder
 from training.train import Recipe, fine_tune
 from training.unpack import unpack
 
-Say = Callable[[str], Any]
 _LIBRARIES = ("torch", "transformers", "datasets", "scikit-learn", "numpy", "openvino")
 
 
@@ -82,7 +82,7 @@ def run(
         text=text, label=label, merge_rare=merge_rare,
     )  # fmt: skip
     training: dict[str, Any] = {
-        "data": {str(file): _fingerprint(file) for file in files},
+        "data": {str(file): fingerprint(file) for file in files},
         "base": base or "shipped",
         "options": {"text": text, "label": label, "merge_rare": merge_rare, "fast": fast},
         "libraries": {"weilei": __version__, **{name: version(name) for name in _LIBRARIES}},
@@ -201,13 +201,6 @@ def _weights(base: str | None) -> str:
     folder = shipped_model() if base is None else Path(base)
     files = [folder / "model.safetensors", folder / "model.onnx"]
     return next((sha256(file) for file in files if file.is_file()), str(base))
-
-
-def _fingerprint(path: Path) -> str:
-    """SHA-256 of a file, or of all files of a folder in order."""
-    if path.is_file():
-        return sha256(path)
-    return " ".join(sha256(p) for p in sorted(path.rglob("*")) if p.is_file())
 
 
 @contextmanager

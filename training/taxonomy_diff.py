@@ -68,7 +68,11 @@ def report(
     if not files:
         return
     both = Taxonomy("", old.categories + new.categories, "")
-    items = [it for f in files for it in read_items(f, both, text=text, label=label)]
+    read: list[str] = []
+    items = [
+        it for f in files for it in read_items(f, both, text=text, label=label, say=read.append)
+    ]
+    yield from read
     known = {c.id: successor(c, new) or c for c in both}
     counts = Counter(known[it.primary].id for it in items)
     moving = [it for it in items if known[it.primary].id not in new.ids]

@@ -9,6 +9,21 @@ import click
 
 from classifier.cli.common import FILE, console, extra
 
+_MOST_EPOCHS = 1000
+_MOST_SEED = 2**32 - 1  # of NumPy
+
+
+def _epochs(context: click.Context, parameter: click.Parameter, value: float | None) -> Any:
+    if value is not None and not 0 < value <= _MOST_EPOCHS:  # nor is it true of nan
+        raise click.BadParameter(f"要大于 0，不超过 {_MOST_EPOCHS}")
+    return value
+
+
+def _seed(context: click.Context, parameter: click.Parameter, value: int | None) -> Any:
+    if value is not None and not 0 <= value <= _MOST_SEED:
+        raise click.BadParameter(f"要在 0 和 {_MOST_SEED} 之间")
+    return value
+
 
 @click.command(options_metavar="[选项]")
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="文件…")
@@ -20,8 +35,8 @@ from classifier.cli.common import FILE, console, extra
 @click.option("--taxonomy", type=FILE, help="分类表；不写就用随软件带的。")
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
 @click.option("--label", help="类别所在的列。")
-@click.option("--epochs", type=float, help="训练几遍。")
-@click.option("--seed", type=int, help="随机种子。")
+@click.option("--epochs", type=float, callback=_epochs, help="训练几遍。")
+@click.option("--seed", type=int, callback=_seed, help="随机种子。")
 @click.option("--merge-rare", is_flag=True, help="例子太少的类并进“其他”，而不是停下。")
 @click.option("--fast", is_flag=True, help="只重新拟合最后一层：几分钟，准确率低一些。")
 @click.option("--force", is_flag=True, help="新模型比现在用的差也换上。")
