@@ -111,7 +111,7 @@ def test_empty_rows_keep_their_place(tmp_path: Path) -> None:
 
 
 def test_rows_of_different_length(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("内容\n路灯不亮,x,y\n\n垃圾\n", encoding="utf-8")
+    (tmp_path / "a.csv").write_text("内容,\n路灯不亮,x,y\n\n垃圾\n", encoding="utf-8")
     table = open_table(tmp_path / "a.csv")
     assert table.header == ["内容", "列2", "列3"]
     assert values(tmp_path / "a.csv")[0] == ["路灯不亮", "x", "y"]

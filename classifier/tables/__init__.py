@@ -1,7 +1,8 @@
 """Tables in and out, row by row: what an office has is Excel, CSV, JSONL or Parquet."""
 
 from classifier.tables.columns import find_column, text_columns
-from classifier.tables.source import Source, open_table
+from classifier.tables.opening import open_table
+from classifier.tables.source import Source
 from classifier.tables.target import Target, open_target
 from classifier.tables.whole import write_whole
 

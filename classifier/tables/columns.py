@@ -34,6 +34,11 @@ def find_column(
     raise InputError(f"认不出哪一列是{what}，请用 {option} 列名 指明。现有的列：{columns}")
 
 
+def split_names(wanted: str) -> list[str]:
+    """The column names in ``标题,内容``."""
+    return [w.strip() for w in wanted.replace("，", ",").split(",") if w.strip()]
+
+
 def text_columns(header: Sequence[str], wanted: str | None) -> list[str]:
     """Names of the body column, or of the title and the body column.
 
@@ -43,7 +48,7 @@ def text_columns(header: Sequence[str], wanted: str | None) -> list[str]:
         InputError: no such column.
     """
     if wanted is not None:
-        names = [w.strip() for w in wanted.replace("，", ",").split(",") if w.strip()]
+        names = split_names(wanted)
         if not 1 <= len(names) <= 2:
             raise InputError("--text 写一列（内容）或两列（标题,内容）")
         return [find_column(header, name, (), "--text", "正文") for name in names]

@@ -1,0 +1,220 @@
+"""Tables as offices have them: titles, odd quotes, bad bytes, escapes, formulas."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xlsxwriter
+from openpyxl import Workbook
+
+from classifier import InputError
+from classifier.tables import open_table
+from tests.test_tables import ROWS, values
+
+
+def edit(xlsx: Path, part: str, change: Callable[[bytes], bytes]) -> None:
+    with zipfile.ZipFile(xlsx) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    parts[part] = change(parts[part])
+    with zipfile.ZipFile(xlsx, "w") as file:
+        for name, data in parts.items():
+            file.writestr(name, data)
+
+
+def sheet_of(path: Path, cells: str) -> Path:
+    """A workbook with the header 内容, and then `cells` as XML."""
+    workbook = Workbook()
+    workbook.active.append(["内容"])
+    workbook.save(path)
+    rows = f'<row r="2">{cells}</row></sheetData>'.encode()
+    edit(path, "xl/worksheets/sheet1.xml", lambda xml: xml.replace(b"</sheetData>", rows))
+    return path
+
+
+def text_file(tmp_path: Path, content: str | bytes, name: str = "a.csv") -> Path:
+    data = content if isinstance(content, bytes) else content.encode("utf-8")
+    (tmp_path / name).write_bytes(data)
+    return tmp_path / name
+
+
+def test_excel_escapes_are_decoded(tmp_path: Path) -> None:
+    book = xlsxwriter.Workbook(str(tmp_path / "a.xlsx"))  # shared strings, escaped as by Excel
+    book.add_worksheet().write_column(0, 0, ["内容", "路灯\r\n不亮"])
+    book.close()
+    assert values(tmp_path / "a.xlsx") == [["路灯\r\n不亮"]]
+    inline = '<c r="A2" t="inlineStr"><is><t>a_x000d_b_x005F_x000D_c</t></is></c>'
+    assert values(sheet_of(tmp_path / "b.xlsx", inline)) == [["a\rb_x000D_c"]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "value"),
+    [
+        ('<c r="A2" t="str"><f>IF(1,"")</f><v></v></c>', None),
+        ('<c r="A2" t="str"><f>A9</f><v>路灯不亮</v></c>', "路灯不亮"),
+        ('<c r="A2"><f t="array" ref="A2">SUM(1,2)</f></c>', "=SUM(1,2)"),
+        ('<c r="A2"><f t="dataTable" ref="A2" r1="B1"/></c>', None),
+    ],
+)
+def test_results_of_formulas(tmp_path: Path, cells: str, value: Any) -> None:
+    assert values(sheet_of(tmp_path / "a.xlsx", cells)) == [[value]]
+
+
+@pytest.mark.parametrize(
+    "cells", ['<c r="A2" t="s"><v>99</v></c>', '<c r="A2" s="99"><v>1</v></c>']
+)
+def test_indices_out_of_range(tmp_path: Path, cells: str) -> None:
+    with pytest.raises(InputError, match="已损坏"):
+        open_table(sheet_of(tmp_path / "a.xlsx", cells))
+
+
+@pytest.mark.parametrize(
+    ("first", "header"),
+    [
+        ("备注,备注,内容", ["备注", "备注_2", "内容"]),
+        ("列2,,内容", ["列2", "列2_2", "内容"]),
+        ("内容,内容,内容_2", ["内容", "内容_3", "内容_2"]),
+    ],
+)
+def test_column_names_are_unique(tmp_path: Path, first: str, header: list[str]) -> None:
+    assert open_table(text_file(tmp_path, f"{first}\n1,2,3\n")).header == header
+
+
+def test_column_names_of_parquet_are_unique(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = [pyarrow.array(["a"]), pyarrow.array(["b"])]
+    parquet.write_table(pyarrow.table(columns, names=["备注", "备注"]), tmp_path / "a.parquet")
+    assert open_table(tmp_path / "a.parquet").header == ["备注", "备注_2"]
+    assert values(tmp_path / "a.parquet") == [["a", "b"]]
+
+
+def test_parquet_with_text_that_is_not_utf8(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    bad = pyarrow.array([b"\xff\xfe"], pyarrow.binary()).view(pyarrow.string())
+    parquet.write_table(pyarrow.table({"内容": bad}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="读不出"):
+        values(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n5,“绿化”\n"])
+def test_a_quote_that_is_never_closed_takes_no_rows(tmp_path: Path, end: str) -> None:
+    rows = '编号,内容\n1,"路灯\n不亮"\n2,"垃圾没人收\n3,噪音\n4,停车难' + end
+    path = text_file(tmp_path, rows)
+    assert [row[1] for row in values(path)][:4] == ["路灯\n不亮", '"垃圾没人收', "噪音", "停车难"]
+    assert "1 行的引号没有合上" in open_table(path).note
+    assert "第 3 行" in open_table(path).note
+
+
+def test_a_quote_closed_by_one_of_a_later_row(tmp_path: Path) -> None:
+    path = text_file(tmp_path, '编号,内容\n1,"路灯不亮\n2,噪音\n3,"吵,闹"\n')
+    assert values(path) == [["1", '"路灯不亮'], ["2", "噪音"], ["3", "吵,闹"]]
+
+
+def test_one_column_is_not_split(tmp_path: Path) -> None:
+    path = text_file(tmp_path, '\n内容\n三路…不来;希望,增加\t班次;谢谢\n"两行\n的，""话"""\n')
+    table = open_table(path)
+    assert (table.header, table.first_row) == (["内容"], 3)
+    assert values(path) == [["三路…不来;希望,增加\t班次;谢谢"], ['两行\n的，"话"']]
+
+
+def test_title_above_the_header(tmp_path: Path) -> None:
+    workbook = Workbook()
+    title = ["2024年市民建议汇总表"]
+    for row in [title, ["单位", "市长热线"], [], *ROWS]:
+        workbook.active.append(row)
+    workbook.active.merge_cells("A1:C1")
+    workbook.save(tmp_path / "a.xlsx")
+    table = open_table(tmp_path / "a.xlsx")
+    assert (table.header, table.first_row, table.total) == (ROWS[0], 5, 2)
+    assert table.above[0][0].value == title[0]
+    assert values(tmp_path / "a.xlsx") == ROWS[1:]
+    path = text_file(tmp_path, "2024年汇总;表\n编号;类型,来信,日期\n1,建议,路灯\n")
+    assert open_table(path, "来信").header == ["编号;类型", "来信", "日期"]
+    path = text_file(tmp_path, "编号,类型,来信\n1,建议,路灯\n")
+    assert open_table(path).header == ["编号", "类型", "来信"]
+
+
+def test_the_line_that_tells_excel_the_delimiter(tmp_path: Path) -> None:
+    path = text_file(tmp_path, "\ufeffsep=;\r\n编号;内容\r\n1;a,b,c\r\n")
+    table = open_table(path)
+    assert (table.header, table.first_row) == (["编号", "内容"], 2)
+    assert values(path) == [["1", "a,b,c"]]
+
+
+def test_number_of_thousands_of_digits(tmp_path: Path) -> None:
+    path = text_file(tmp_path, '{"a": 1}\n{"a": ' + "9" * 5000 + "}\n", "a.jsonl")
+    with pytest.raises(InputError, match="第 2 行"):
+        open_table(path)
+
+
+def test_folder_without_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(InputError, match="权限"):
+        open_table(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16"])
+def test_a_few_bad_bytes(tmp_path: Path, encoding: str) -> None:
+    whole = "编号,内容\n1,路灯不亮\n2,垃圾没人收\n3,噪音"
+    path = text_file(tmp_path, whole.encode(encoding)[:-1])
+    table = open_table(path)
+    assert table.header == ["编号", "内容"]
+    assert [row[1] for row in values(path)][:2] == ["路灯不亮", "垃圾没人收"]
+    assert values(path)[2][1] == "噪\ufffd"
+    assert "1 处坏字节" in table.note
+    assert "第 4 行" in table.note
+
+
+def test_half_characters_in_bytes(tmp_path: Path) -> None:
+    text = "编号,内容\n1,路灯\ud83d不亮，晚上回家看不见\n2,垃圾\n"
+    path = text_file(tmp_path, text.encode("utf-8", "surrogatepass"))
+    assert values(path)[1][1] == "垃圾"
+    assert "编码 UTF-8，有 1 处坏字节" in open_table(path).note
+    line = '{"内容": "路灯\ud83d不亮"}\n'.encode("utf-8", "surrogatepass")
+    path = text_file(tmp_path, '{"内容": "好"}\n'.encode() + line, "a.jsonl")
+    assert "第 2 行" in open_table(path).note
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_its_mark(tmp_path: Path, encoding: str) -> None:
+    path = text_file(tmp_path, "编号,内容\r\n1,一一一一上一一一路灯\r\n".encode(encoding))
+    assert values(path) == [["1", "一一一一上一一一路灯"]]
+
+
+def test_old_workbooks(tmp_path: Path) -> None:
+    xlwt = pytest.importorskip("xlwt")
+    workbook = xlwt.Workbook()
+    sheet = workbook.add_sheet("来信")
+    for r, row in enumerate([["内容", "电话"], ["路灯", 13812345678], ["垃圾", 1.5]], 1):
+        for c, value in enumerate(row, 1):
+            sheet.write(r, c, value)
+    workbook.add_sheet("说明").write(0, 0, "不要读我")
+    workbook.add_sheet("空")
+    workbook.save(str(tmp_path / "旧.xls"))
+    table = open_table(tmp_path / "旧.xls")
+    assert (table.header, table.first_row) == (["列1", "内容", "电话"], 3)
+    assert str(values(tmp_path / "旧.xls")) == (
+        "[[None, '路灯', 13812345678], [None, '垃圾', 1.5]]"
+    )
+    assert table.note == "读的是工作表“来信”，没有读：说明"
+
+
+def test_csv_that_begins_with_pk(tmp_path: Path) -> None:
+    assert open_table(text_file(tmp_path, "PK,内容\n1,路灯\n")).header == ["PK", "内容"]
+
+
+def test_rows_longer_or_shorter_than_the_header_are_told(tmp_path: Path) -> None:
+    path = text_file(tmp_path, "编号,内容\n1,路灯,\n\n2,垃圾,没人收\n3\n")
+    assert "2 行的格数和表头不同（最早第 4 行）" in open_table(path).note
+    path = text_file(tmp_path, "编号,内容\n1,路灯\n")
+    assert open_table(path).note == "编码 UTF-8"
