@@ -7,12 +7,18 @@ Luhn for bank cards), so that hotlines, sums of money and case numbers stay.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from unicodedata import category
 
 from classifier.errors import InputError
 
-_WIDE = str.maketrans("０１２３４５６７８９－＋＠．Ｘｘ：", "0123456789-+@.Xx:")
+# Full-width forms, other spaces and all the dashes that input methods make.
+_WIDE = {
+    **{0xFF01 + i: chr(0x21 + i) for i in range(94)},
+    **dict.fromkeys(map(ord, "\u3000\u00a0"), " "),
+    **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63"), "-"),
+}
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 _SURNAMES = (
     "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|夏侯|"
@@ -20,7 +26,19 @@ _SURNAMES = (
     "沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔"
     "向汤温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包宁尚符舒阮柯纪梅童凌毕单]"
 )
+_UNSEEN = ("Cc", "Cf", "Cs")  # Unicode categories of control characters, marks and half characters
 _NUMERAL = r"(?:\d{1,4}|[一二三四五六七八九十百]{1,4}|[A-Za-z])"
+# A number does not begin inside a decimal such as 116.138…, but after a list
+# number (1.138…) or another phone it does; nor is it a sum of money, while
+# 元旦, 元宵 and 元月 are dates.
+_START = r"(?<![\d¥￥$])(?<!(?<!\d{4})\d{3}\.)"
+_END = (
+    r"(?!\d|\.\d\d(?!\d)"
+    r"|(?:\.\d+)? ?[十百千万亿余多]{0,3}(?:[美欧日港]?元(?![旦宵月])|块钱|人民币))"
+)
+_GAP = r"[- ]{0,3}"  # as in "0571 - 87654321" or, typed in Chinese, "0571——87654321"
+_AREA = r"(?:10|2\d|[3-9]\d{2})"  # without the leading 0
+_SUBSCRIBER = rf"[2-8]\d{{2,3}}{_GAP}\d{{4}}"
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,7 @@ def _digits(text: str) -> str:
 
 def _is_id_card(text: str) -> bool:
     """The check digit of an 18-digit ID number (GB 11643, ISO 7064 mod 11-2)."""
+    text = re.sub(r"[- ]", "", text)
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
     total = sum(int(d) * w for d, w in zip(text[:17], weights, strict=True))
     return "10X98765432"[total % 11] == text[17].upper()
@@ -48,6 +67,11 @@ def _is_bank_card(text: str) -> bool:
     number = [int(d) for d in reversed(_digits(text))]
     doubled = [d if i % 2 == 0 else sum(divmod(2 * d, 10)) for i, d in enumerate(number)]
     return len(set(number)) > 1 and sum(doubled) % 10 == 0
+
+
+def _is_plate(text: str) -> bool:
+    """Small letters stand on a plate only among digits; 最新mate60 is a telephone."""
+    return not any(c.islower() for c in text) or len(_digits(text)) >= 4
 
 
 def _always(text: str) -> bool:
@@ -71,36 +95,48 @@ _RULES = (
     ),
     _Rule(
         "id_card", "〔身份证〕",
-        re.compile(r"(?<![\dA-Za-z])[1-9]\d{5}(?:19|20)\d{9}[\dXx](?![\dA-Za-z])"), _is_id_card,
+        re.compile(
+            r"(?<!\d)[1-9]\d{5}[- ]?(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+            r"[- ]?\d{3}[\dXx](?!\d)"
+        ),
+        _is_id_card,
     ),
     _Rule(
         "bank_card", "〔账号〕",
-        re.compile(r"(?<![\d.])[3-69]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{4}(?:[ -]?\d{1,3})?(?!\d|\.\d)"),
+        re.compile(
+            rf"{_START}[3-69](?:\d{{3}}(?:[ -]?\d{{4}}){{3}}(?:[ -]?\d{{1,3}})?"
+            rf"|\d{{5}}[ -]?\d{{10,13}}){_END}"
+        ),
         _is_bank_card,
     ),
     _Rule(
         "mobile", "〔手机号〕",
-        re.compile(r"(?<![\d.])(?:(?:\+|00)?86[- ]?)?1[3-9]\d(?:[- ]?\d{4}){2}(?!\d|\.\d)"),
+        re.compile(rf"{_START}(?:(?:\+|00)?86{_GAP})?1[3-9]\d(?:{_GAP}\d{{4}}){{2}}{_END}"),
     ),
     _Rule(
         "landline", "〔电话〕",
         re.compile(
-            r"(?<![\d.])(?:\(0\d{2,3}\)|0\d{2,3}[- ]?)[2-8]\d{6,7}(?:[-转]\d{1,5})?(?!\d)"
-            r"|(?:电话|座机|联系方式)(?:号码)?(?:是|为)?[: ]?(?P<it>[2-8]\d{6,7})(?!\d)"
+            # Not the end of a case number, 2024-0301-2345678.
+            rf"{_START}(?<!\d-)(?:\(0{_AREA}\)|0{_AREA}|(?:\+|00)86{_GAP}0?{_AREA}){_GAP}"
+            rf"{_SUBSCRIBER}(?:[-转]\d{{1,5}})?{_END}"
+            r"|(?:电话|座机|联系方式)(?:号码)?(?:是|为)?[-: .]{0,3}"
+            rf"(?P<it>{_SUBSCRIBER}){_END}"
         ),
     ),
     _Rule(
         "plate", "〔车牌〕",
         re.compile(
-            rf"[{_PROVINCES}][A-HJ-NP-Z][·•. -]?"
+            rf"[{_PROVINCES}] ?[A-HJ-NP-Z][·•. -]?"
             r"(?:\d{5}[A-HJK]|[A-HJK][A-HJ-NP-Z0-9]\d{4}"
-            r"|(?=[A-HJ-NP-Z]{0,3}\d)[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳])(?![A-Za-z0-9])"
+            r"|(?=[A-HJ-NP-Z]{0,3}\d)[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳])(?![A-Za-z0-9])",
+            re.IGNORECASE,
         ),
+        _is_plate,
     ),
     _Rule(
         "passport", "〔护照〕",
         re.compile(
-            r"(?<![A-Za-z0-9])(?:[EG]\d{8}|E[A-Z]\d{7})(?![A-Za-z0-9])"
+            r"(?<![A-Za-z0-9])(?:[EG]\d{8}|(?:E[A-Z]|PE)\d{7})(?![A-Za-z0-9])"
             r"|(?:护照|通行证)(?:号码?)?(?:是|为)?[: ]?(?P<it>[A-Z]{1,2}\d{7,10})(?![A-Za-z0-9])"
         ),
     ),
@@ -143,22 +179,24 @@ def find(text: str, also: Collection[str] = ()) -> list[Found]:
     """
     if unknown := set(also) - set(OPTIONAL):
         raise InputError(f"--mask 只认 {'、'.join(OPTIONAL)}，不认 {'、'.join(sorted(unknown))}")
-    plain = text.translate(_WIDE)  # character by character, so places stay the same
+    # What nobody sees, such as a zero-width space, may stand between two digits.
+    places = [i for i, c in enumerate(text) if c in "\t\n\r" or category(c) not in _UNSEEN]
+    plain = "".join(text[i] for i in places).translate(_WIDE)
     taken: list[Found] = []
     for rule in _RULES:
         if rule.kind in OPTIONAL and rule.kind not in also:
             continue
-        for found in _matches(rule, plain):
-            if all(found.end <= t.start or t.end <= found.start for t in taken):
-                taken.append(found)
+        for start, end in list(_matches(rule, plain)):
+            taken.append(Found(rule.kind, places[start], places[end - 1] + 1))
+            plain = plain[:start] + "\0" * (end - start) + plain[end:]
     return sorted(taken, key=lambda f: f.start)
 
 
-def _matches(rule: _Rule, text: str) -> Iterator[Found]:
+def _matches(rule: _Rule, text: str) -> Iterator[tuple[int, int]]:
     for match in rule.pattern.finditer(text):
         group = "it" if "it" in rule.pattern.groupindex and match["it"] is not None else 0
         if rule.check(match[group]):
-            yield Found(rule.kind, *match.span(group))
+            yield match.span(group)
 
 
 def mask(text: str, also: Collection[str] = ()) -> str:
@@ -170,8 +208,42 @@ def mask(text: str, also: Collection[str] = ()) -> str:
     Raises:
         InputError: an unknown word in `also`.
     """
+    return _replace(text, find(text, also))
+
+
+def mask_passages(passages: Iterable[str], whole: str, also: Collection[str] = ()) -> list[str]:
+    """Each of `passages` as it reads in the masked `whole` that it was cut out of.
+
+    By itself a passage may hold half a number, or one whose cue (电话) was cut off.
+
+    >>> mask_passages(["62345678请回电"], "我家电话：62345678请回电")
+    ['〔电话〕请回电']
+
+    Raises:
+        InputError: an unknown word in `also`.
+    """
+    whole = whole.encode("utf-8", "ignore").decode()  # passages have no half characters
+    personal = find(whole, also)
+    return [_replace(p, _within(p, whole, personal)) for p in passages]
+
+
+def _within(passage: str, whole: str, personal: list[Found]) -> list[Found]:
+    """The parts of `personal` that lie in `passage`, wherever in `whole` it stands."""
+    parts: list[Found] = []
+    at = whole.find(passage)
+    while passage and at >= 0:
+        for found in personal:
+            start, end = max(found.start - at, 0), min(found.end - at, len(passage))
+            if start < end:
+                parts.append(Found(found.kind, start, end))
+        at = whole.find(passage, at + 1)
+    return sorted(parts, key=lambda f: f.start)
+
+
+def _replace(text: str, personal: list[Found]) -> str:
     out, at = [], 0
-    for found in find(text, also):
-        out += [text[at : found.start], SIGNS[found.kind]]
-        at = found.end
+    for found in personal:
+        if found.start >= at:
+            out += [text[at : found.start], SIGNS[found.kind]]
+        at = max(at, found.end)
     return "".join([*out, text[at:]])

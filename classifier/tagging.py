@@ -21,7 +21,7 @@ from classifier.classifier import SuggestionClassifier
 from classifier.decision import AUTO, OUT_OF_SCOPE, REVIEW, UNSURE, Prediction
 from classifier.errors import InputError
 from classifier.journal import Journal
-from classifier.privacy import mask
+from classifier.privacy import mask, mask_passages
 from classifier.tables import Source, open_table, open_target, text_columns, write_whole
 from classifier.tables.source import SUFFIXES, Cell
 from classifier.tables.target import (
@@ -39,6 +39,8 @@ from classifier.tables.target import (
 from classifier.text import BLANK, NOT_TEXT, join_fields
 
 ADDED = (CLASS, "协办", PROBABILITY, "处理通道", "原因", "依据", "主办单位", "备选", "模型", SAID)
+_EVIDENCE = ADDED.index("依据")
+_BETWEEN = "……"  # two passages of evidence
 LANES = {AUTO: "自动", REVIEW: "人工"}
 TAGGED = "-打标"
 TOO_LONG = f"有单元格超过 {MOST_CHARACTERS} 个字，Excel 放不下，写出时截短"
@@ -238,7 +240,7 @@ def cells(p: Prediction) -> list[Any]:
         p.probability,
         LANES[p.lane],
         p.reason + (_LONG if p.cut else ""),
-        "……".join(p.evidence),
+        _BETWEEN.join(p.evidence),
         p.office,
         "、".join(a.name for a in p.alternatives),
         p.model,
@@ -265,8 +267,11 @@ def _write(
     ):
         lane = added[3]
         if masked is not None:
+            passages = added[_EVIDENCE].split(_BETWEEN)
+            passages = mask_passages(passages, str(_text(row, at) or ""), masked)
             row = [_masked(cell, masked) for cell in row]
             added = [mask(v, masked) if isinstance(v, str) else v for v in added]
+            added[_EVIDENCE] = _BETWEEN.join(passages)
         added[-1:-1] = group
         if group and group[0]:
             report.repeated[group[0]] += 1

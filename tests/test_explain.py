@@ -31,6 +31,11 @@ def test_clauses_are_in_order_and_few(text: str) -> None:
     assert set(text) - set("".join(text[a:b] for a, b in spans)) <= set("，。！")
 
 
+def test_pieces_of_a_text_without_stops_keep_numbers_whole() -> None:
+    text = "路灯坏了请打13812345678找我快来修路灯谢谢领导啊"
+    assert "路灯坏了请打13812345678" in [text[a:b] for a, b in clauses(text)]
+
+
 def test_the_clause_that_counts_is_found() -> None:
     def margins(texts: list[str]) -> np.ndarray:
         return np.array([[1.0, -1.0] if "医保" in t else [-1.0, 0.5] for t in texts])

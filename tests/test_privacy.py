@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifier import InputError
-from classifier.privacy import ALWAYS, OPTIONAL, find, mask
+from classifier.privacy import ALWAYS, OPTIONAL, Found, find, mask, mask_passages
 
 # Invented, with a valid check digit.
 ID_CARD = "11010519491231002X"
@@ -44,6 +44,28 @@ def luhn(body: str) -> str:
         ("护照E12345678到期", "护照〔护照〕到期"),
         ("护照号EA1234567", "护照号〔护照〕"),
         ("发到zhang.san@example.com.cn吧", "发到〔邮箱〕吧"),
+        ("打（0571）87654321", "打〔电话〕"),
+        ("打0571—87654321", "打〔电话〕"),
+        ("打0571——87654321", "打〔电话〕"),
+        ("打010–62345678", "打〔电话〕"),
+        ("打021-6234-5678", "打〔电话〕"),
+        ("打+86-571-87654321", "打〔电话〕"),
+        ("138—1234—5678", "〔手机号〕"),
+        ("138　1234　5678", "〔手机号〕"),
+        ("电话.13812345678", "电话.〔手机号〕"),
+        ("1.13812345678", "1.〔手机号〕"),
+        ("13812345678.13912345678", "〔手机号〕.〔手机号〕"),
+        ("13812345678-0571-87654321", "〔手机号〕-〔电话〕"),
+        ("138\u200b1234\u20605678", "〔手机号〕"),
+        ("138\ud80012345678", "〔手机号〕"),
+        ("13812345678元旦打", "〔手机号〕元旦打"),
+        ("粤Ｂ１２３４５", "〔车牌〕"),
+        ("粤b12345", "〔车牌〕"),
+        ("粤 B12345", "〔车牌〕"),
+        (f"身份证ID{ID_CARD}", "身份证ID〔身份证〕"),
+        ("身份证110105 19491231 002X", "身份证〔身份证〕"),
+        ("卡号622202 0200112233446", "卡号〔账号〕"),
+        ("护照PE1234567", "护照〔护照〕"),
     ],
 )
 def test_found(text: str, masked: str) -> None:
@@ -64,6 +86,12 @@ def test_found(text: str, masked: str) -> None:
         "我叫你们来看看，本人很生气",
         "3号楼后面的垃圾，2单元门口",
         "鲁能广场，京东快递，豫园",
+        "总投资13800000000元，合13912345678万元，共13812345678余元，¥13800000000",
+        "电话30000000元，电话费13800000000.5元，赔偿13812345678.00",
+        "工单编号0012345678",
+        "编号2024-0301-2345678",
+        "经度116.13812345678",
+        "最新mate60",
         "",
     ],
 )
@@ -85,6 +113,26 @@ def test_left_alone(text: str) -> None:
 def test_names_and_addresses_on_request(text: str, masked: str) -> None:
     assert mask(text, OPTIONAL) == masked
     assert mask(text) == text
+
+
+def test_places_are_those_of_the_original_text() -> None:
+    assert find("😀打138\u200b12345678") == [Found("mobile", 2, 14)]
+
+
+@pytest.mark.parametrize(
+    ("passage", "whole", "masked"),
+    [
+        ("62345678请路灯所", "我家电话：62345678请路灯所来", "〔电话〕请路灯所"),
+        ("路灯坏了请打1381", "路灯坏了请打13812345678找我", "路灯坏了请打〔手机号〕"),
+        ("345678找我", "打13812345678找我", "〔手机号〕找我"),
+        ("13800000000", "总投资13800000000元", "13800000000"),
+        ("打138", "打138路，打13812345678", "打〔手机号〕"),  # either may be meant
+        ("打13812345678", "\ud800打138\ud80012345678", "打〔手机号〕"),
+        ("", "打13812345678", ""),
+    ],
+)
+def test_passages_read_as_in_the_masked_whole(passage: str, whole: str, masked: str) -> None:
+    assert mask_passages([passage], whole) == [masked]
 
 
 def test_unknown_kind() -> None:

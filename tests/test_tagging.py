@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -148,6 +149,17 @@ def test_mask_alone_or_with_kinds(tmp_path: Path, arguments: list[str], text: st
     arguments = [str(tmp_path / a) if a == "a.csv" else a for a in arguments]
     cli.main(["tag", "-q", *arguments], standalone_mode=False)
     assert load_workbook(tmp_path / "a-打标.xlsx").worksheets[0]["A2"].value == text
+
+
+def test_evidence_shows_no_part_of_a_number(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    source, output = tmp_path / "a.csv", tmp_path / "b.jsonl"
+    texts = ["我家电话：62345678请路灯所修路灯", "路灯坏了请打138-1234-5678找我快来修路灯"]
+    source.write_text("\n".join(["内容", *texts]) + "\n", encoding="utf-8")
+    tag_file(source, clf, output=output, masked=())
+    rows = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
+    assert rows[0]["依据"].startswith("〔电话〕请路灯所")
+    assert rows[1]["依据"]
+    assert not re.search(r"\d", rows[1]["依据"])
 
 
 def test_tables_of_one_name_do_not_overwrite_each_other(
