@@ -11,15 +11,17 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from classifier import __version__
 from classifier.errors import WeileiError
 from serve.drain import on_signals
 from serve.errors import ProblemError, of, problem
-from serve.guard import Guard
+from serve.guard import UPLOADS, Guard, answered
 from serve.pages import add_pages
 from serve.protocol import PatientProtocol
 from serve.refusals import Refusals
@@ -27,6 +29,8 @@ from serve.routes import health, v1
 from serve.runtime import Runtime
 from serve.schemas import ProblemOut
 from serve.settings import CONFIG, Settings, load_settings
+
+_GOOD = {"200": "办成了", "202": "收下了，在排队", "204": "删除了"}  # what OpenAPI says of it
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -63,16 +67,30 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.add_exception_handler(WeileiError, _library)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
     _describe(app, bool(settings.api_keys))
     guarded = Guard(app, settings, runtime.metrics, runtime.admit)
     if not settings.allow_origins:
         return guarded
     # Outermost: a page must be able to read what the guard refuses, and Retry-After.
-    return CORSMiddleware(
+    return _Cors(
         guarded, allow_origins=settings.allow_origins, allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["content-type", "x-api-key"], max_age=600,
         expose_headers=["retry-after", "x-request-id"],
     )  # fmt: skip
+
+
+class _Cors(CORSMiddleware):
+    """Starlette's own, except that its refusals are problem details."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The answer to a preflight request."""
+        response = super().preflight_response(request_headers)
+        if response.status_code == 200:
+            return response
+        own = ("content-type", "content-length")
+        headers = {name: v for name, v in response.headers.items() if name not in own}
+        return problem(400, "allow_origins 里没有这个网站，或者它用的方法、请求头不允许。", headers)
 
 
 def _describe(app: FastAPI, keyed: bool) -> None:
@@ -83,6 +101,11 @@ def _describe(app: FastAPI, keyed: bool) -> None:
         if app.openapi_schema:
             return app.openapi_schema
         schema = plain()
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                for status, response in operation["responses"].items():
+                    if status in _GOOD:
+                        response["description"] = _GOOD[status]
         parts = schema.setdefault("components", {})
         parts.setdefault("schemas", {})["ProblemOut"] = ProblemOut.model_json_schema()
         if keyed:
@@ -100,7 +123,7 @@ def _describe(app: FastAPI, keyed: bool) -> None:
 
 async def _problem(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ProblemError)
-    return problem(error.status, error.detail, error.headers)
+    return answered(request.scope, error)
 
 
 async def _library(request: Request, error: Exception) -> JSONResponse:
@@ -111,10 +134,23 @@ async def _library(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
-    if any(e["type"] == "json_invalid" for e in found):
-        return problem(400)
+    headers = request.headers
+    empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+    of_body = any(e["loc"][0] == "body" for e in found)
+    if of_body and (empty or any(e["type"] == "json_invalid" for e in found)):
+        return await _problem(request, ProblemError(400))
+    if of_body and not _wanted_type(request):
+        return await _problem(request, ProblemError(415))
     where = "、".join(dict.fromkeys(map(_place, found)))
-    return problem(422, f"这些地方不合要求：{where[:200]}。请按接口说明改正后再发。")
+    detail = f"这些地方不合要求：{where[:200]}。请按接口说明改正后再发。"
+    return await _problem(request, ProblemError(422, detail))
+
+
+def _wanted_type(request: Request) -> bool:
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.url.path == UPLOADS:
+        return given == "multipart/form-data"
+    return given == "application/json" or given.endswith("+json")
 
 
 def _place(error: Any) -> str:
@@ -131,7 +167,12 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     headers = dict(error.headers or {})
     if error.status_code == 405:  # the router names only the methods of the first route
         headers["Allow"] = ", ".join(_allowed(request)) or headers.get("Allow", "")
-    return problem(error.status_code, headers=headers)
+    return await _problem(request, ProblemError(error.status_code, headers=headers))
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    """Only the answer; the guard, where the exception goes on to, logs it."""
+    return await _problem(request, ProblemError(500))
 
 
 def _allowed(request: Request) -> list[str]:

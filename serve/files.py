@@ -29,7 +29,8 @@ from serve.settings import Settings
 
 STATE = "状态.json"
 _TOUCH = 0.3  # seconds between two notes of progress
-_DEAD = 60.0  # seconds without a note after which nobody works on a table any more
+_BEAT = 10.0  # seconds between two signs that a table, queued or running, is not forgotten
+_DEAD = 60.0  # seconds without a sign after which nobody works on a table any more
 _SHOWN = 100  # review rows in the state
 _OPEN = ("queued", "running")
 
@@ -46,6 +47,7 @@ class Files:
         self._root = settings.files
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="files")
         self._closing = False
+        self._at_work: set[Path] = set()  # folders of the tables queued or running here
 
     async def receive(
         self, name: str, data: BinaryIO, owner: str, options: dict[str, Any]
@@ -54,25 +56,30 @@ class Files:
 
         Raises:
             ProblemError: 422 for a name that is no table's, 429 for too many tables.
+            InputError: there is no place for it.
         """
         name = Path(name.replace("\\", "/")).name[-120:]
         suffix = Path(name).suffix.lower()
         if suffix not in SUFFIXES:
             raise ProblemError(422, f"只收表格文件（{'、'.join(SUFFIXES)}）。")
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        waiting = [s for f in self._root.iterdir() if (s := _read(f)) and s["state"] in _OPEN]
-        if len(waiting) >= self._settings.max_files:
-            raise ProblemError(429, "排队的表格太多。", {"Retry-After": "30"})
         folder = self._root / secrets.token_urlsafe(16).replace("-", "_")
-        folder.mkdir(mode=0o700)
         source = folder / f"原表{suffix}"
-        await asyncio.to_thread(_copy, data, source)
         state = {
             "id": folder.name, "name": name, "owner": owner, "state": "queued", "done": 0,
             "total": None, "rows": None, "classes": {}, "lanes": {}, "note": "", "columns": [],
             "problems": [], "review": [], "error": None, "output": "",
         }  # fmt: skip
-        _write(folder, state)
+        try:
+            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if sum(map(_waiting, self._root.iterdir())) >= self._settings.max_files:
+                raise ProblemError(429, "排队的表格太多。", {"Retry-After": "30"})
+            folder.mkdir(mode=0o700)
+            await asyncio.to_thread(_copy, data, source)
+            _write(folder, state)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise InputError(f"服务器存不下这个文件（{error.strerror}），请告诉管理员。") from None
+        self._at_work.add(folder)
         self._pool.submit(self._tag, folder, source, state, options)
         return public(state)
 
@@ -117,7 +124,7 @@ class Files:
             if state["state"] in _OPEN:
                 yield {
                     "event": "progress",
-                    "data": json.dumps({"done": state["done"], "total": state["total"]}),
+                    "data": json.dumps({k: state[k] for k in ("state", "done", "total")}),
                 }
                 await asyncio.sleep(_TOUCH)
                 continue
@@ -146,6 +153,15 @@ class Files:
             if age > self._settings.keep_files:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    async def beat(self) -> None:
+        """Every few seconds, show that the tables queued or running here are not forgotten."""
+        while True:
+            for folder in list(self._at_work):
+                with contextlib.suppress(OSError):  # deleted in between
+                    os.utime(folder / STATE)
+                    os.utime(folder)  # or it would be too old before its turn
+            await asyncio.sleep(_BEAT)
+
     async def close(self) -> None:
         """Stop; tables that are not finished are told so."""
         self._closing = True
@@ -156,7 +172,7 @@ class Files:
         state = _read(folder) if number.replace("_", "").isalnum() else None
         if state is None or state["owner"] != owner:
             raise ProblemError(404)
-        if state["state"] in _OPEN and time.time() - (folder / STATE).stat().st_mtime > _DEAD:
+        if state["state"] in _OPEN and not _alive(folder):
             _fail(state, "处理中断了，请重新上传。")
         return state
 
@@ -194,8 +210,12 @@ class Files:
             _fail(state, str(error).replace(str(source), state["name"]))
         except Exception as error:  # the table must not stay “running” for ever
             _fail(state, f"打标时出错（{type(error).__name__}），请检查表格，或换成 .xlsx 再试。")
-        with contextlib.suppress(_GoneError):
+        try:
             _write(folder, state)
+        except _GoneError:
+            pass
+        finally:
+            self._at_work.discard(folder)
 
 
 def public(state: dict[str, Any]) -> dict[str, Any]:
@@ -236,12 +256,8 @@ def _fail(state: dict[str, Any], detail: str) -> None:
 
 
 def _copy(data: BinaryIO, target: Path) -> None:
-    try:
-        with target.open("xb") as out:
-            shutil.copyfileobj(data, out)
-    except OSError as error:
-        shutil.rmtree(target.parent, ignore_errors=True)
-        raise InputError(f"服务器存不下这个文件（{error.strerror}），请告诉管理员。") from None
+    with target.open("xb") as out:
+        shutil.copyfileobj(data, out)
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
@@ -250,6 +266,19 @@ def _read(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found
+
+
+def _alive(folder: Path) -> bool:
+    """Whether somebody works on an open table, or will: a killed server leaves others behind."""
+    try:
+        return time.time() - (folder / STATE).stat().st_mtime <= _DEAD
+    except FileNotFoundError:
+        return False
+
+
+def _waiting(folder: Path) -> bool:
+    state = _read(folder)
+    return state is not None and state["state"] in _OPEN and _alive(folder)
 
 
 def _write(folder: Path, state: dict[str, Any]) -> None:

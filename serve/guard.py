@@ -21,6 +21,7 @@ from typing import Any
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from starlette.responses import JSONResponse
 
 from serve.errors import ProblemError, problem
 from serve.metrics import Metrics
@@ -65,6 +66,9 @@ class Guard:
             return
         number, started, status, sent = uuid.uuid4().hex, time.perf_counter(), 500, False
         scope.setdefault("state", {})["request_id"] = number
+        # What can be got can be asked about; uvicorn, which keeps its own scope, sends no body.
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        inner = {**scope, "method": method}
 
         async def answer(message: Message) -> None:
             nonlocal status, sent
@@ -81,23 +85,17 @@ class Guard:
             await send(message)
 
         try:
-            self._check(scope)
-            await self.app(scope, self._bounded(scope, receive), answer)
+            self._check(inner)
+            await self.app(inner, self._bounded(inner, receive), answer)
         except Exception as error:  # the last line: no exception reaches the log as it is
             found = error if isinstance(error, ProblemError) else None
             if found is None:
                 _log_failure(error, number)
             if not sent:
-                response = problem(
-                    found.status if found else 500,
-                    found.detail if found else "",
-                    found.headers if found else None,
-                    f"urn:uuid:{uuid.UUID(number)}",
-                )
-                await response(scope, receive, answer)
+                await answered(scope, found or ProblemError(500))(scope, receive, answer)
         finally:
             spent = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", "")
+            route = getattr(inner.get("route"), "path", "")
             self.metrics.requests.labels(_method(scope), route, status).inc()
             self.metrics.latency.labels(route).observe(spent)
             log.info(
@@ -158,6 +156,12 @@ class Guard:
             return message
 
         return bounded
+
+
+def answered(scope: Scope, error: ProblemError) -> JSONResponse:
+    """An error as the answer to a request, with the number of the request."""
+    instance = f"urn:uuid:{uuid.UUID(scope['state']['request_id'])}"
+    return problem(error.status, error.detail, error.headers, instance)
 
 
 def _method(scope: Scope) -> str:

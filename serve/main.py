@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from classifier.errors import InputError
 from serve.app import create_app
 from serve.protocol import PatientProtocol
 from serve.settings import CONFIG, PREFIX, load_settings
@@ -20,10 +23,11 @@ def run(config: Path | None = None, **given: Any) -> None:
     """Serve until a signal says stop.
 
     Raises:
-        InputError: the settings are wrong.
+        InputError: the settings are wrong, or the port is in use.
         ModelError: the model folder cannot be used.
     """
     settings = load_settings(config, **given)
+    _check_free(settings.host, settings.port)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options: dict[str, Any] = {
         "host": settings.host,
@@ -31,7 +35,7 @@ def run(config: Path | None = None, **given: Any) -> None:
         "http": PatientProtocol,
         "access_log": False,  # it would hold addresses with their queries
         "log_config": None,
-        "log_level": "warning",
+        "log_level": "error",  # its warnings are of single requests, and not JSON
         "timeout_graceful_shutdown": _STOP_WITHIN,
         "server_header": False,
         "date_header": True,
@@ -47,3 +51,26 @@ def run(config: Path | None = None, **given: Any) -> None:
         if value is not None:
             os.environ[PREFIX + name.upper()] = str(value)
     uvicorn.run("serve.app:create_app", factory=True, workers=settings.workers, **options)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Bind and let go, before the model is loaded: uvicorn would say it late and in English."""
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind, protocol) as trial:
+                if os.name == "posix":  # elsewhere it would bind to a port in use
+                    trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                trial.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise InputError(
+                f"端口 {port} 已经有程序在用（也许是另一个 weilei serve），"
+                "请先停掉它，或者用 --port 换一个"
+            ) from None
+        raise InputError(
+            f"不能监听 {host} 的端口 {port}（{error.strerror}），请换一个 host 或 port"
+        ) from None

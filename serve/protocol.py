@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serve.refusals import refused
+
 # Seconds until a refusal is said. Clients that ask again at once would otherwise
 # be refused thousands of times a second and eat the cores that classify.
 _HOLD = 0.04
+_MOST_HEAD = 65_536  # bytes of target and headers
+log = logging.getLogger("weilei.serve")
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's own protocol with a limit on how long headers may take, and a short way to refuse.
+    """uvicorn's own protocol with limits on the headers, and a short way to refuse.
 
     A refused request never becomes a task, so refusing it costs less than in the application.
 
@@ -31,6 +38,9 @@ class PatientProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _answer: bytes | None = None  # to the refused request that is being read or was read last
     _held: asyncio.TimerHandle | None = None
+    # Bytes of headers that are still coming, without those of the piece in which they began.
+    _head: int | None = None
+    _fault = 400  # of a request that cannot be parsed
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock: a connection that says nothing is slow, too."""
@@ -41,15 +51,28 @@ class PatientProtocol(HttpToolsProtocol):
         """Start the clock for the next request of the connection."""
         if self._timer is None and (self.cycle is None or self.cycle.response_complete):
             self._start()
+        if self._head is not None:
+            self._head += len(data)
         super().data_received(data)
+        if self._head is not None and self._head > _MOST_HEAD:
+            self._end(431)
+
+    def send_400_response(self, msg: str) -> None:
+        """To what is no HTTP, or was found at fault while it was parsed."""
+        self._end(self._fault)
 
     def on_message_begin(self) -> None:
         """A client that does not wait for its answer gets it now, before the next one's."""
         self._refuse()
+        self._head = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Refuse, or stop the clock: from now on the guard watches the body."""
+        self._head = None
+        if len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers) > _MOST_HEAD:
+            self._fault = 431
+            raise ValueError  # the parser stops
         idle = self.cycle is None or self.cycle.response_complete
         if idle and not self.expect_100_continue and not self.parser.should_upgrade():
             self._answer = self.refusal(self.url, self.headers)
@@ -98,6 +121,14 @@ class PatientProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+
+    def _end(self, status: int) -> None:
+        """Say what is wrong and hang up."""
+        self._head = None
+        if not self.transport.is_closing():
+            log.info(json.dumps({"time": round(time.time(), 3), "status": status}))
+            self.transport.write(refused(status, "", (("Connection", "close"),)))
+            self.transport.close()
 
     def _start(self) -> None:
         self._timer = self.loop.call_later(self.patience, self.transport.close)

@@ -40,7 +40,7 @@ class Refusals:
             self._admit(self._coming + _TYPICAL)
         except ProblemError as error:
             self._log(error.status)
-            return _answer(error.status, error.detail, tuple(error.headers.items()))
+            return refused(error.status, error.detail, tuple(error.headers.items()))
         self._coming += _TYPICAL
         asyncio.get_running_loop().call_later(_UNDER_WAY, self._arrived)
         return None
@@ -59,7 +59,8 @@ class Refusals:
 
 
 @lru_cache(maxsize=64)
-def _answer(status: int, detail: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+def refused(status: int, detail: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """A whole answer, as it goes over the wire."""
     response = problem(status, detail, dict(headers))
     lines = [f"HTTP/1.1 {status} Refused".encode()]
     for name, value in [*response.raw_headers, *HEADERS, NO_STORE]:

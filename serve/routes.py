@@ -22,6 +22,7 @@ from serve.schemas import (
     ModelOut,
     PredictionOut,
     StateOut,
+    TableOut,
     TaxonomyOut,
     prediction_out,
 )
@@ -71,7 +72,7 @@ async def _classify(request: Request, texts: list[str]) -> list[Prediction]:
 
 @v1.post(
     "/classify", summary="给一条建议定类", tags=["判定"], response_model=PredictionOut,
-    responses=problems(400, 408, 413, 422, 503, 504),
+    responses=problems(400, 408, 413, 415, 422, 503, 504),
 )  # fmt: skip
 async def classify(request: Request, body: ClassifyIn) -> JSONResponse:
     """主办类、概率、协办类、备选、通道和原因；拿不准的 lane 是 review，请转人工。"""
@@ -81,7 +82,7 @@ async def classify(request: Request, body: ClassifyIn) -> JSONResponse:
 
 @v1.post(
     "/classify/batch", summary="给几条建议定类", tags=["判定"], response_model=BatchOut,
-    responses=problems(400, 408, 413, 422, 503, 504),
+    responses=problems(400, 408, 413, 415, 422, 503, 504),
 )  # fmt: skip
 async def classify_batch(request: Request, body: BatchIn) -> JSONResponse:
     """一次最多 256 条，次序和条数不变。"""
@@ -126,8 +127,8 @@ async def model(request: Request) -> dict[str, Any]:
 
 
 @v1.post(
-    "/files", summary="上传一张表打标", tags=["表格"], status_code=202,
-    responses=problems(400, 408, 413, 422),
+    "/files", summary="上传一张表打标", tags=["表格"], status_code=202, response_model=TableOut,
+    responses=problems(400, 408, 413, 415, 422),
 )  # fmt: skip
 async def upload(
     request: Request,
@@ -146,7 +147,10 @@ async def upload(
     return JSONResponse(state, 202, {"Location": f"/v1/files/{state['id']}"})
 
 
-@v1.get("/files/{number}", summary="一张表的进度", tags=["表格"], responses=problems(404, 422))
+@v1.get(
+    "/files/{number}", summary="一张表的进度", tags=["表格"], response_model=TableOut,
+    responses=problems(404, 422),
+)  # fmt: skip
 async def state(request: Request, number: str) -> JSONResponse:
     """排队、在做、做完了还是失败了；做完后有各类条数、要人看的行和有问题的行。"""
     return JSONResponse(_runtime(request).files.state(number, _owner(request)))

@@ -68,11 +68,12 @@ class Runtime:
             deadline=self.settings.deadline,
             metrics=self.metrics,
         )
-        sweeper = asyncio.create_task(self.files.sweep())
+        keepers = [asyncio.create_task(w) for w in (self.files.sweep(), self.files.beat())]
         try:
             yield
         finally:
-            sweeper.cancel()
+            for keeper in keepers:
+                keeper.cancel()
             await self.files.close()
             await self.batcher.close()
 

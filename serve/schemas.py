@@ -102,12 +102,6 @@ class ModelOut(_Model):
     card_html: str = Field(description="模型说明")
 
 
-class StateOut(_Model):
-    """服务的状态。"""
-
-    status: str
-
-
 class ProblemOut(BaseModel):
     """出错时的回答（RFC 9457）。"""
 
@@ -116,6 +110,57 @@ class ProblemOut(BaseModel):
     status: int
     detail: str
     instance: str = ""
+
+
+class LanesOut(_Model):
+    """各通道的条数。"""
+
+    auto: int = Field(0, description="自动")
+    review: int = Field(0, description="人工")
+
+
+class RowsOut(_Model):
+    """有问题的行。"""
+
+    what: str = Field(description="什么问题")
+    count: int = Field(description="几行")
+    rows: list[int] = Field(description="前几行的行号")
+
+
+class ReviewOut(_Model):
+    """要人看的一行。"""
+
+    row: int
+    text: str
+    primary: str
+    probability: float
+    reason: str
+
+
+class TableOut(_Model):
+    """一张表的进度；做完后有结果，失败了有 error。"""
+
+    id: str = Field(description="编号")
+    name: str = Field(description="文件名")
+    state: Literal["queued", "running", "done", "failed"] = Field(
+        description="排队、在做、做完了、失败了"
+    )
+    done: int = Field(description="做了几行")
+    total: int | None = Field(description="一共几行，还不知道时为空")
+    rows: int | None = Field(description="做完后：一共几行")
+    classes: dict[str, LanesOut] = Field(description="各类的条数")
+    lanes: LanesOut = Field(description="各通道的条数，没做完时为空")
+    note: str = Field(description="读表时要说明的")
+    columns: list[str] = Field(description="正文所在的列")
+    problems: list[RowsOut] = Field(description="有问题的行")
+    review: list[ReviewOut] = Field(description="要人看的行，只有前 100 行")
+    error: ProblemOut | None = Field(description="为什么失败")
+
+
+class StateOut(_Model):
+    """服务的状态。"""
+
+    status: str
 
 
 def prediction_out(found: Prediction, text: str) -> dict[str, Any]:

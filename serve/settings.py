@@ -8,20 +8,25 @@ name of a limit must not leave the server without that limit.
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import tempfile
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import limits
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from classifier.errors import InputError
 
 PREFIX = "WEILEI_SERVE_"
 CONFIG = f"{PREFIX}CONFIG"  # path of the file, for worker processes
+
+# Decoded here: pydantic's own decoding of the environment fails with a message for programmers.
+_Several = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -36,8 +41,8 @@ class Settings(BaseSettings):
     model: Path | None = Field(None, description="模型文件夹，不写就用随软件带的")
     taxonomy: Path | None = Field(None, description="改过主办单位的分类表")
     max_error: float | None = Field(None, gt=0, lt=1, description="自动通道承诺的错误率")
-    api_keys: tuple[str, ...] = Field((), description="钥匙的 SHA-256（64 位十六进制），可以几把")
-    allow_origins: tuple[str, ...] = Field((), description="哪些网站的页面可以直接调用（CORS）")
+    api_keys: _Several = Field((), description="钥匙的 SHA-256（64 位十六进制），可以几把")
+    allow_origins: _Several = Field((), description="哪些网站的页面可以直接调用（CORS）")
     rate_limit: str = Field("1200/minute", description="每把钥匙的请求数上限")
     max_characters: int = Field(5000, ge=1, description="一条建议最多几个字")
     max_body: int = Field(2_000_000, ge=1000, description="请求体最大几字节（上传文件除外）")
@@ -53,6 +58,27 @@ class Settings(BaseSettings):
     )
     keep_files: float = Field(3600.0, gt=0, description="上传的表格和结果留几秒")
     max_files: int = Field(20, ge=1, description="最多几个表格在排队或在做")
+
+    @field_validator("api_keys", "allow_origins", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            try:
+                given = json.loads(given)
+            except ValueError:
+                given = None
+        if not isinstance(given, list | tuple) or not all(isinstance(v, str) for v in given):
+            raise ValueError('要写成列表，如 ["甲", "乙"]，只有一个也要方括号和引号')
+        return given
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _rate(cls, rate: str) -> str:
+        try:
+            limits.parse(rate)
+        except ValueError:
+            raise ValueError("要写成“次数/时间”，如 1200/minute、20/second") from None
+        return rate
 
     @field_validator("api_keys")
     @classmethod
@@ -88,21 +114,38 @@ def load_settings(file: Path | None = None, **given: Any) -> Settings:
     from_file: dict[str, Any] = {}
     if file is not None:
         try:
-            from_file = tomllib.loads(file.read_text(encoding="utf-8"))
+            # Notepad puts a byte order mark in front.
+            from_file = tomllib.loads(file.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
             raise InputError(f"读不了设置文件 {file}：{error}") from error
+    given = {k: v for k, v in given.items() if v is not None}
     rest = {k: v for k, v in from_file.items() if k not in here and k not in given}
     try:
-        return Settings(**rest, **{k: v for k, v in given.items() if v is not None})
+        return Settings(**rest, **given)
     except ValidationError as error:
         raise InputError("设置不对：" + "；".join(map(_readable, error.errors()))) from None
+
+
+_BOUNDS = {
+    "greater_than": "要大于 {gt}",
+    "greater_than_equal": "不能小于 {ge}",
+    "less_than": "要小于 {lt}",
+    "less_than_equal": "不能大于 {le}",
+}
+_KINDS = {"int": "整数", "float": "数", "string": "文字", "path": "文件夹或文件的路径"}
 
 
 def _readable(error: Any) -> str:
     where = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
         return f"没有叫 {where} 的设置"
-    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] in _BOUNDS:
+        message = _BOUNDS[error["type"]].format(**error["ctx"])
+    elif error["type"] == "value_error":
+        message = str(error["ctx"]["error"])
+    else:
+        kind = error["type"].partition("_")[0]
+        message = f"要是{_KINDS.get(kind, '别的类型')}"
     return f"{where} {message}" if where else message
 
 

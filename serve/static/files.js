@@ -84,7 +84,7 @@ function watch() {
   const source = new EventSource(`v1/files/${mine}/events`);
   follow = source;
   const on = (name, what) => source.addEventListener(name, (e) => mine === job && what(JSON.parse(e.data)));
-  on("progress", (data) => progress({ state: "running", ...data }));
+  on("progress", progress);
   on("done", (data) => update({ ...data, state: "done" }));
   on("failed", (data) => {
     stop();

@@ -114,7 +114,7 @@
 
     let taxonomy = null; // asked for once, when first needed
     let asked = ""; // what the running or last answered question was about
-    let answer = null; // the last prediction, of `asked`
+    let answer = null; // the last prediction, with what it was about
     let picked = null; // the option the citizen chose; outlives new answers
     let told = ""; // the last choice that listeners heard of
     let timer = 0;
@@ -201,7 +201,8 @@
     /** The words and the lane for the chosen option. */
     function decide(option) {
       const own = picked && picked.id === option.id;
-      const sure = asked && answer.lane === "auto" && option.id === answer.primary_id;
+      const seen = answer.about === question(); // nothing was edited since
+      const sure = seen && answer.lane === "auto" && option.id === answer.primary_id;
       if (option.person) {
         say(own ? "已选转人工，工作人员看过再分办。" : `先转人工：${answer.reason || "拿不准"}。`);
       } else {
@@ -241,7 +242,7 @@
         const body = JSON.stringify({ text, ...(title && title.value && { title: title.value }) });
         const found = await get("v1/classify", { method: "POST", body, signal: mine.signal });
         if (request !== mine) return;
-        answer = { ...found, text };
+        answer = { ...found, text, about: now };
         show();
       } catch (failure) {
         if (request !== mine) return; // a newer question, or none, took its place
@@ -256,23 +257,24 @@
       }
     }
 
-    function cancel() {
+    /** The text is changing: until it is asked about again, no model vouches for it. */
+    function unask() {
       clearTimeout(timer);
       if (request) request.abort();
       request = null;
+      asked = "";
+      hold(picked, "review");
     }
 
     function update() {
       warn();
       if (question() === asked) return;
-      cancel();
+      unask();
       if (!enough()) {
-        asked = "";
         picked = null;
         clear(HINT);
         return;
       }
-      hold(picked, "review");
       timer = setTimeout(() => {
         asked = question();
         ask();
@@ -281,6 +283,7 @@
 
     for (const field of title ? [area, title] : [area]) {
       field.addEventListener("input", (event) => event.isComposing || update()); // pinyin is no text
+      field.addEventListener("compositionstart", unask);
       field.addEventListener("compositionend", update);
     }
     if (area.form) area.form.addEventListener("reset", () => setTimeout(update));

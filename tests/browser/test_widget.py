@@ -113,6 +113,18 @@ def test_an_edit_takes_the_answer_back_until_the_next_one(form: Form) -> None:
     assert form.submit()["weilei_lane"] == "review"
 
 
+def test_a_choice_made_after_an_edit_is_not_the_models(form: Form) -> None:
+    form.text.fill(BUS)
+    form.sees(form.status, "微交通")
+    hang(form)
+    form.text.press_sequentially("了")
+    form.choices.nth(1).click()
+    form.choices.filter(has_text="微交通").click()
+    form.sees(form.status, "已选微交通")
+    assert form.held() == ["transport", "review"]
+    assert form.heard()[-1]["lane"] == "review"
+
+
 def test_a_newer_question_cancels_the_older(form: Form) -> None:
     waiting = hang(form)
     with form.page.expect_request("**/v1/classify"):
@@ -145,6 +157,23 @@ def test_few_characters_and_pinyin_ask_nothing(form: Form) -> None:
     form.page.clock.run_for(400)
     form.sees(form.status, "微交通")
     assert form.text.input_value() == "公交车等了一个小时不来"
+
+
+def test_a_next_word_begun_before_the_question_holds_it_back(form: Form) -> None:
+    asked: list[str] = []
+    form.page.on("request", lambda r: asked.append(r.url) if "/v1/" in r.url else None)
+    form.page.clock.install()
+    form.text.fill("公交车等了四十分钟")
+    form.page.clock.run_for(200)
+    keyboard = form.tab.context.new_cdp_session(form.page)
+    form.text.focus()
+    composition = {"text": "lao'nian", "selectionStart": 8, "selectionEnd": 8}
+    keyboard.send("Input.imeSetComposition", composition)
+    form.page.clock.run_for(1000)
+    assert asked == []
+    keyboard.send("Input.insertText", {"text": "老年人站着等"})
+    form.page.clock.run_for(400)
+    form.sees(form.status, "微交通")
 
 
 def test_personal_data_is_shown_before_any_answer(form: Form) -> None:

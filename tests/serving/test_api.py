@@ -12,6 +12,7 @@ import openpyxl
 import pytest
 
 from classifier import SuggestionClassifier
+from serve.schemas import TableOut
 from tests.conftest import ROOT
 from tests.serving.conftest import Server
 
@@ -72,6 +73,8 @@ def test_strange_text_is_still_text(server: Server, body: str) -> None:
         ("POST", "/v1/classify", b"x" * 2_000_001, 413),
         ("POST", "/v1/classify/batch", json.dumps({"texts": ["a"] * 257}).encode(), 422),
         ("POST", "/v1/classify/batch", b'{"texts": []}', 422),
+        ("POST", "/v1/classify", b"", 400),
+        ("POST", "/v1/files", b'{"file": 1}', 415),
         ("PUT", "/v1/classify", b"", 405),
         ("GET", "/v1/nothing", b"", 404),
         ("GET", "/v1/files/..%2F..%2Fetc", b"", 404),
@@ -90,6 +93,34 @@ def test_errors_are_problem_details(
     assert done.headers["content-type"] == "application/problem+json"
     assert done.json()["status"] == status
     assert any("\u4e00" <= c <= "\u9fff" for c in done.json()["detail"])
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_another_type_of_content_is_415(server: Server, kind: str) -> None:
+    with server.client() as client:
+        headers = {"content-type": kind} if kind else {}
+        done = client.post("/v1/classify", content=b'{"text": "a"}', headers=headers)
+    assert (done.status_code, done.json()["title"]) == (415, "类型不对")
+
+
+def test_every_problem_names_its_request(server: Server) -> None:
+    with server.client() as client:
+        chunked = client.post(
+            "/v1/classify", content=iter([b"x" * 2_000_001]),
+            headers={"content-type": "application/json"},
+        )  # fmt: skip
+        for status, done in ((413, chunked), (404, client.get("/v1/nothing"))):
+            assert done.status_code == status
+            number = done.headers["x-request-id"]
+            assert done.json()["instance"].replace("-", "") == f"urn:uuid:{number}"
+
+
+@pytest.mark.parametrize("path", ["/", "/files", "/healthz", "/readyz", "/v1/taxonomy"])
+def test_what_can_be_got_can_be_asked_about(server: Server, path: str) -> None:
+    with server.client() as client:
+        done, got = client.head(path), client.get(path)
+    assert (done.status_code, done.content) == (200, b"")
+    assert done.headers["content-length"] == got.headers["content-length"]
 
 
 def test_a_body_without_end_is_refused(server: Server) -> None:
@@ -129,6 +160,10 @@ def test_openapi_is_chinese_and_whole(server: Server) -> None:
     for path, operations in schema["paths"].items():
         for operation in operations.values():
             assert any("\u4e00" <= c <= "\u9fff" for c in operation["summary"]), path
+            for response in operation["responses"].values():
+                assert any("\u4e00" <= c <= "\u9fff" for c in response["description"]), path
+                for kind, content in response.get("content", {}).items():
+                    assert kind != "application/json" or content["schema"], path
     assert "ProblemOut" in schema["components"]["schemas"]
 
 
@@ -148,12 +183,14 @@ def test_a_table_goes_through(server: Server, clf: SuggestionClassifier) -> None
             data={"max_error": "0.05", "mask": "true"},
         )  # fmt: skip
         assert sent.status_code == 202
+        TableOut.model_validate(sent.json())
         place = sent.headers["location"]
         with client.stream("GET", f"{place}/events") as stream:
             events = [line[7:] for line in stream.iter_lines() if line.startswith("event: ")]
         assert events[-1] == "done"
         assert set(events[:-1]) <= {"progress"}
         state = client.get(place).json()
+        TableOut.model_validate(state)
         got = client.get(f"{place}/table")
         assert client.delete(place).status_code == 204
         assert client.get(place).status_code == 404

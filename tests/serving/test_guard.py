@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import io
 import re
 import socket
 import threading
@@ -12,8 +14,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
+from classifier import SuggestionClassifier
 from classifier.errors import InputError
+from serve import files
+from serve.app import create_app
+from serve.errors import ProblemError
+from serve.main import run
 from serve.settings import Settings, load_settings
 from tests.conftest import ROOT
 from tests.serving.conftest import Start
@@ -95,6 +103,7 @@ def test_cors_is_closed_unless_set(start: Start, tmp_path: Path) -> None:
     name = "access-control-allow-origin"
     assert opened.headers[name] == "https://city.example"
     assert name not in other.headers
+    assert other.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +112,11 @@ def test_cors_is_closed_unless_set(start: Start, tmp_path: Path) -> None:
         ({"host": "0.0.0.0"}, "api_keys"),
         ({"host": "0.0.0.0", "api_keys": ("geheim",)}, "--make-key"),
         ({"port": 99999}, "port"),
+        ({"port": "x"}, "port 要是整数"),
+        ({"port": -1}, "port 不能小于 0"),
         ({"max_error": 2.0}, "max_error"),
+        ({"rate_limit": "abc"}, "rate_limit 要写成"),
+        ({"api_keys": 5}, "api_keys 要写成列表"),
     ],
 )
 def test_wrong_settings(given: dict[str, object], advice: str) -> None:
@@ -123,6 +136,86 @@ def test_unknown_settings_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("WEILEI_SERVE_PROT", "1")
     with pytest.raises(InputError, match="WEILEI_SERVE_PROT"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("API_KEYS", "abc"), ("API_KEYS", ""), ("ALLOW_ORIGINS", "http://a")]
+)
+def test_a_list_in_the_environment_that_is_none(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"WEILEI_SERVE_{name}", value)
+    with pytest.raises(InputError, match="要写成列表"):
+        load_settings()
+
+
+def test_what_is_not_given_is_read_from_a_file_of_notepad(tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text('host = "::1"\nport = 1\n', encoding="utf-8-sig")
+    settings = load_settings(file, host=None, port=None)
+    assert (settings.host, settings.port) == ("::1", 1)
+    assert load_settings(file, host=None, port=2).port == 2
+
+
+def test_a_port_in_use_is_said_before_the_model_is_loaded(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as busy,
+        pytest.raises(InputError, match="已经有程序在用"),
+    ):
+        run(port=busy.getsockname()[1])
+
+
+def test_a_table_that_waits_long_is_not_given_up(
+    tmp_path: Path, clf: SuggestionClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_DEAD", 1.0)
+    monkeypatch.setattr(files, "_BEAT", 0.1)
+    turn = threading.Event()
+    place = files.Files(Settings(files=tmp_path, max_files=2), lambda: turn.wait(60) and clf)
+
+    async def send() -> str:
+        table, options = io.BytesIO("内容\n路灯坏了\n".encode()), {"max_error": None}
+        return str((await place.receive("a.csv", table, "", options))["id"])
+
+    async def play() -> None:
+        beat = asyncio.create_task(place.beat())
+        numbers = [await send(), await send()]
+        with pytest.raises(ProblemError):
+            await send()
+        await asyncio.sleep(1.5)
+        assert [place.state(n, "")["state"] for n in numbers] == ["queued", "queued"]
+        async for event in place.events(numbers[1], ""):
+            assert '"state": "queued"' in event["data"]
+            break
+        beat.cancel()
+        await asyncio.sleep(1.5)  # as after the death of this server
+        assert place.state(numbers[1], "")["state"] == "failed"
+        third = await send()
+        turn.set()
+        while place.state(third, "")["state"] != "done":
+            await asyncio.sleep(0.1)
+        await place.close()
+
+    try:
+        asyncio.run(play())
+    finally:
+        turn.set()
+
+
+def test_no_place_for_uploads_and_what_nobody_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = tmp_path / "file"
+    nowhere.touch()
+    app = create_app(Settings(files=nowhere / "files"))
+    with TestClient(app) as client:
+        sent = client.post("/v1/files", files={"file": ("a.csv", b"text\nx\n")})
+        assert "服务器存不下" in sent.json()["detail"]
+        monkeypatch.setattr(files.Files, "_own", lambda *_: 1 / 0)
+        done = client.get("/v1/files/1")
+    assert (done.status_code, done.headers["content-type"]) == (500, "application/problem+json")
+    assert done.json()["instance"].startswith("urn:uuid:")
+    assert "请求编号" in done.json()["detail"]
 
 
 def test_every_setting_is_in_the_readme() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
 import threading
 import time
@@ -150,3 +152,43 @@ def test_a_page_of_another_site_is_left_to_the_application(
     with socket.create_connection(address, timeout=10) as connection:
         connection.sendall(request("/v1/classify", extra="Origin: https://city.example\r\n"))
         assert answers(connection, 1)[0][0] == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (b"HELLO / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + b"a" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 11_000 + b"\r\n", 431),
+        (b"GET /" + b"a" * 66_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
+    ],
+)
+def test_what_cannot_be_parsed_gets_a_problem_and_the_end(
+    address: tuple[str, int], said: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"), socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(said)
+        [(found, body)] = answers(connection, 1)
+        assert (found, json.loads(body)["status"]) == (status, status)
+        assert connection.recv(1) == b""
+    [line] = [r.getMessage() for r in caplog.records if r.name == "weilei.serve"]
+    assert json.loads(line)["status"] == status
+
+
+def test_headers_without_end_are_cut_off(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: ")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 50_000_000:
+                connection.sendall(b"a" * 10_000)
+                sent += 10_000
+        assert sent < 50_000_000
+
+
+def test_large_bodies_behind_one_another_are_no_large_headers(address: tuple[str, int]) -> None:
+    piece = request("/v1/taxonomy", b"x" * 100_000)
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(piece * 3)
+        assert [status for status, _ in answers(connection, 3)] == [200] * 3
