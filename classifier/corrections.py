@@ -8,7 +8,7 @@ from pathlib import Path
 
 from classifier.errors import InputError
 from classifier.tables import open_table, text_columns, write_whole
-from classifier.tables.target import CLASS, SAID
+from classifier.tables.target import CLASS, SAID, find_added, without_guard
 from classifier.taxonomy import Taxonomy
 
 
@@ -19,21 +19,29 @@ def collect(
 
     A row is corrected if its 类别 is no longer what the model said (原判).
 
+    A row without any text teaches nothing and is left out.
+
     Returns:
         The number of corrected rows and of rows looked at.
 
     Raises:
-        InputError: a table was not tagged by weilei, or a class is not in the taxonomy.
+        InputError: a table was not tagged by weilei, a class is not in the taxonomy, or
+            `output` is not .jsonl or one of the tables.
     """
+    if output.suffix.lower() != ".jsonl":
+        raise InputError(f"改正过的写成 JSONL，-o 的文件名请用 .jsonl 结尾，不能是 {output}")
+    if output.resolve() in {file.resolve() for file in files}:
+        raise InputError(f"-o 不能是打标过的文件 {output} 自己，请换个名字")
     found, seen, wrong = [], 0, []
     for file in files:
         table = open_table(file)
-        if CLASS not in table.header or SAID not in table.header:
+        before = find_added(table.header, SAID)
+        now = None if before is None else find_added(table.header[:before], CLASS)
+        if before is None or now is None:
             raise InputError(f"{file} 里没有“{CLASS}”和“{SAID}”两列，不是 weilei tag 打标的结果")
         columns = text_columns(table.header, text)
         body = table.header.index(columns[-1])
         title = table.header.index(columns[0]) if len(columns) > 1 else None
-        now, before = table.header.index(CLASS), table.header.index(SAID)
         for n, row in enumerate(table.rows(), table.first_row):
             seen += 1
             label = str(row[now].value or "").strip()
@@ -43,13 +51,11 @@ def collect(
             if category is None:
                 wrong.append(f"{file} 第 {n} 行“{label}”，最接近“{taxonomy.nearest(label).name}”")
                 continue
-            found.append(
-                {
-                    "title": "" if title is None else str(row[title].value or ""),
-                    "text": str(row[body].value or ""),
-                    "primary": category.id,
-                }
+            head, body_text = (
+                "" if c is None else without_guard(str(row[c].value or "")) for c in (title, body)
             )
+            if head.strip() or body_text.strip():
+                found.append({"title": head, "text": body_text, "primary": category.id})
     if wrong:
         raise InputError("有的类别不在分类表里，请改正：\n  " + "\n  ".join(wrong[:20]))
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)

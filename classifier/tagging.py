@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from classifier.classifier import SuggestionClassifier
 from classifier.decision import AUTO, OUT_OF_SCOPE, REVIEW, UNSURE, Prediction
 from classifier.errors import InputError
 from classifier.journal import Journal
+from classifier.masking import mask_value
 from classifier.privacy import mask, mask_passages
 from classifier.tables import Source, open_table, open_target, text_columns, write_whole
 from classifier.tables.source import SUFFIXES, Cell
@@ -33,6 +34,7 @@ from classifier.tables.target import (
     PROBABILITY,
     SAID,
     Summary,
+    added_names,
     check_target,
     clean,
 )
@@ -182,7 +184,7 @@ def tag_file(
         InputError: the table cannot be read, or the output not written.
         MissingExtra: Parquet without pyarrow, or `duplicates` without rensa.
     """
-    source = open_table(file)
+    source = open_table(file, text)
     if output is None or output.is_dir():
         output = default_output(source, output, others)
     if output.resolve() == file.resolve():
@@ -202,21 +204,36 @@ def tag_file(
     while chunk := list(islice(rows, _CHUNK)):
         texts = [_text(row, at) for row in chunk]
         journal.append([cells(p) for p in classifier.predict(texts, progress=progress)])
-    report = Report(file, source.sheet, output, source.note, columns, source.total)
+    shown = [clean(name) for name in columns]
+    report = Report(file, source.sheet, output, _note(source, names), shown, source.total)
     write_whole(
         output,
-        lambda path: _write(path, source, names, journal, classifier, masked, groups, report),
+        lambda path: _write(path, source, names, at, journal, classifier, masked, groups, report),
     )
     journal.remove()
     return report
 
 
+def _note(source: Source, names: tuple[str, ...]) -> str:
+    """What a reader should know of the table: how it was read, and columns not called as usual."""
+    pairs = zip(names, added_names(source.header, names), strict=True)
+    renamed = "、".join(f"“{name}”" for usual, name in pairs if name != usual)
+    return clean(source.note + (f"，原表有同名的列，打标的写在{renamed}" if renamed else ""))
+
+
 def _text(row: list[Cell], at: list[int]) -> Any:
     """The cell, or title and body joined; other kinds of cells are left for the classifier."""
-    if len(at) == 1:
-        value = row[at[0]].value
-        return str(value) if isinstance(value, int | float) else value
-    return join_fields(*("" if row[c].value is None else str(row[c].value) for c in at))
+    *title, body = (_plain(row[c].value) for c in at)
+    if not title or not (body is None or isinstance(body, str)):
+        return body
+    return join_fields(*("" if v is None else str(v) for v in (*title, body)))
+
+
+def _plain(value: Any) -> Any:
+    """A number as text; one that is none (NaN) as nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return None if value != value else str(value)
 
 
 def _groups(texts: Iterable[Any]) -> list[tuple[int, int] | tuple[None, None]]:
@@ -252,15 +269,18 @@ def _write(
     path: Path,
     source: Source,
     names: tuple[str, ...],
+    at: list[int],
     journal: Journal,
     classifier: SuggestionClassifier,
     masked: Collection[str] | None,
     groups: list[tuple[int, int] | tuple[None, None]] | None,
     report: Report,
 ) -> None:
+    if masked is not None:
+        above = [[_masked(cell, masked) for cell in row] for row in source.above]
+        source = replace(source, above=above)
     target = open_target(path, source, names)
     counts = report.counts
-    at = [source.header.index(name) for name in report.columns]
     numbers = groups if groups is not None else repeat((), source.total)
     for n, (row, added, group) in enumerate(
         zip(source.rows(), journal.rows(), numbers, strict=True), source.first_row
@@ -269,7 +289,9 @@ def _write(
         if masked is not None:
             passages = added[_EVIDENCE].split(_BETWEEN)
             passages = mask_passages(passages, str(_text(row, at) or ""), masked)
-            row = [_masked(cell, masked) for cell in row]
+            row = [
+                _masked(cell, masked, name) for cell, name in zip(row, source.header, strict=True)
+            ]
             added = [mask(v, masked) if isinstance(v, str) else v for v in added]
             added[_EVIDENCE] = _BETWEEN.join(passages)
         added[-1:-1] = group
@@ -278,10 +300,15 @@ def _write(
         target.write(row, added, lane != LANES[AUTO])
         counts[added[0], lane] += 1
         _note_problems(report, n, row, added)
-        if len(report.sample) < _SHOWN:
-            report.sample.append((str(_text(row, at) or ""), added))
-        if lane != LANES[AUTO] and len(report.review) < _SHOWN:
-            report.review.append((n, str(_text(row, at) or ""), added))
+        sampled = len(report.sample) < _SHOWN
+        reviewed = lane != LANES[AUTO] and len(report.review) < _SHOWN
+        if sampled or reviewed:  # half a character can be neither printed nor sent
+            text = clean(str(_text(row, at) or ""))
+            added = [clean(v) if isinstance(v, str) else v for v in added]
+        if sampled:
+            report.sample.append((text, added))
+        if reviewed:
+            report.review.append((n, text, added))
     promise = classifier.max_error
     target.close(
         Summary(
@@ -300,10 +327,8 @@ def _write(
     )
 
 
-def _masked(cell: Cell, also: Collection[str]) -> Cell:
-    if isinstance(cell.value, str):
-        return cell._replace(value=mask(cell.value, also))
-    return cell
+def _masked(cell: Cell, also: Collection[str], column: str = "") -> Cell:
+    return cell._replace(value=mask_value(cell.value, also, column))
 
 
 def _note_problems(report: Report, n: int, row: list[Cell], added: list[Any]) -> None:
@@ -326,6 +351,6 @@ def _fingerprint(
         "columns": columns,
         "model": classifier.model_id,
         "threshold": classifier.threshold,
-        "offices": [c.office for c in classifier.taxonomy],
+        "classes": [(c.name, c.office) for c in classifier.taxonomy],
         "weilei": __version__,
     }

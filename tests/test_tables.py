@@ -8,6 +8,7 @@ import io
 import json
 import warnings
 import zipfile
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -274,12 +275,28 @@ def test_same_bytes_every_time(xlsx: Path, tmp_path: Path, suffix: str) -> None:
     [
         ("=1+1", "'=1+1"), ("@SUM(A1)", "'@SUM(A1)"), ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
         ("-路灯", "'-路灯"), ("\t=1", "'\t=1"), ("-5", "-5"), ("+86", "+86"),
-        ("-1,234.5%", "-1,234.5%"),
+        ("-1,234.5%", "-1,234.5%"), ("\ud800=1+1", "'=1+1"), ("\0=1+1", "'=1+1"),
         ("路灯=坏", "路灯=坏"), (3, 3), (None, None),
     ],
 )  # fmt: skip
 def test_csv_cells_are_harmless(value: Any, written: Any) -> None:
     assert harmless(value) == written
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("二〇二六年第一季度群众来信来访和电话投诉意见建议汇总表（报市政府）", None),
+        ("'来信'", "来信"),
+        ("来[信]:*?/\\", "来信"),
+        ("'", "打标结果"),
+        ("汇总", "打标结果"),
+    ],
+)
+def test_any_name_of_a_sheet(xlsx: Path, tmp_path: Path, name: str, written: str | None) -> None:
+    target = open_target(tmp_path / "b.xlsx", replace(open_table(xlsx), sheet=name), ["类别"])
+    target.close(SUMMARY)
+    assert load_workbook(tmp_path / "b.xlsx").sheetnames[0] == (written or name[:31])
 
 
 def test_unknown_output_kind(xlsx: Path, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import os
 import re
 import signal
@@ -10,7 +12,10 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from openpyxl import Workbook, load_workbook
@@ -19,8 +24,10 @@ from openpyxl.utils import get_column_letter
 from classifier import InputError, SuggestionClassifier
 from classifier.bundle import shipped_model
 from classifier.cli import cli
+from classifier.corrections import collect
 from classifier.tables import open_table
-from classifier.tagging import ADDED, default_output, expand, tag_file
+from classifier.tables.source import Cell
+from classifier.tagging import ADDED, _fingerprint, _text, default_output, expand, tag_file
 from tests.conftest import ROOT, Run
 from training.corpus import read_items
 
@@ -184,6 +191,158 @@ def test_tables_of_one_name_do_not_overwrite_each_other(
     }
     assert written <= {p.name for p in tmp_path.iterdir()}
     assert expand([folder]) == [folder / "A.jsonl", folder / "a.csv", folder / "b.jsonl"]
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".csv", ".jsonl", ".parquet"])
+def test_columns_called_like_added_ones_are_kept(
+    tmp_path: Path, clf: SuggestionClassifier, suffix: str
+) -> None:
+    source, output, again = tmp_path / "a.csv", tmp_path / f"b{suffix}", tmp_path / f"c{suffix}"
+    source.write_text("类别,内容,原判\n老类,-路灯不亮,旧判\n新类,,x\n", encoding="utf-8")
+    report = tag_file(source, clf, output=output)
+    assert "“类别（打标）”、“原判（打标）”" in report.note
+    header = open_table(output).header
+    assert header[:4] == ["类别", "内容", "原判", "类别（打标）"]
+    rows = [[cell.value for cell in row] for row in open_table(output).rows()]
+    assert (rows[0][0], rows[0][2]) == ("老类", "旧判")
+    assert collect([output], clf.taxonomy, tmp_path / "改.jsonl") == (0, 2)
+    if suffix == ".xlsx":
+        sheet = load_workbook(output).worksheets[0]
+        assert str(sheet.data_validations.dataValidation[0].sqref) == "D2:D3"
+        hidden = [header[i] for i in range(len(header)) if _hidden(sheet, i + 1)]
+        assert hidden == ["原判（打标）"]
+    text = output.read_text("utf-8") if suffix in (".csv", ".jsonl") else ""
+    if text:  # a person corrects both rows, of which one has no text
+        said = rows[0][3]
+        other = "微安全" if said != "微安全" else "微城管"
+        for before in {said, rows[1][3]}:
+            text = text.replace(f",{before},", f",{other},").replace(
+                f'"类别（打标）": "{before}"', f'"类别（打标）": "{other}"'
+            )
+        output.write_text(text, encoding="utf-8")
+        assert collect([output], clf.taxonomy, tmp_path / "改.jsonl") == (1, 2)
+        (item,) = read_items(tmp_path / "改.jsonl", clf.taxonomy)
+        assert (item.text, clf.taxonomy.find(other).id) == ("-路灯不亮", item.primary)
+    tag_file(output, clf, output=again)
+    assert "类别（打标）（打标）" in open_table(again).header
+
+
+def _hidden(sheet: Any, column: int) -> bool:
+    letter = get_column_letter(column)
+    return letter in sheet.column_dimensions and sheet.column_dimensions[letter].hidden
+
+
+@pytest.mark.parametrize("output", ["b.xlsx", "b.jsonl", "改.txt"])
+def test_corrections_overwrite_no_table(
+    tmp_path: Path, clf: SuggestionClassifier, output: str
+) -> None:
+    files = [tmp_path / "b.xlsx", tmp_path / "b.jsonl"]
+    with pytest.raises(InputError, match="-o"):
+        collect(files, clf.taxonomy, tmp_path / output)
+
+
+def test_masking_of_what_is_not_text(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    row = {
+        "内容": "路灯不亮", "电话": "62345678、62345679", "手机": 13812345678, "编号": 62345678,
+        "附": {"座机": 62345678, "列": ["13812345678", 13812345678.0, True]}, "金额": 1.5,
+        "来信人": "欧阳锋", "来信人数": "三人",
+    }  # fmt: skip
+    (tmp_path / "a.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    tag_file(tmp_path / "a.jsonl", clf, output=tmp_path / "b.jsonl", masked=["names"])
+    found = json.loads((tmp_path / "b.jsonl").read_text("utf-8"))
+    assert {name: found[name] for name in row} == {
+        "内容": "路灯不亮", "电话": "〔电话〕、〔电话〕", "手机": "〔手机号〕", "编号": 62345678,
+        "附": {"座机": "〔电话〕", "列": ["〔手机号〕", "〔手机号〕", True]}, "金额": 1.5,
+        "来信人": "〔姓名〕", "来信人数": "三人",
+    }  # fmt: skip
+    tag_file(tmp_path / "a.jsonl", clf, output=tmp_path / "b.xlsx", masked=[])
+    assert load_workbook(tmp_path / "b.xlsx").worksheets[0]["C2"].value == "〔手机号〕"
+    table = pyarrow.table({"内容": ["路灯不亮"] * 2, "手机": [13812345678, 7]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    tag_file(tmp_path / "a.parquet", clf, output=tmp_path / "b.parquet", masked=[])
+    assert parquet.read_table(tmp_path / "b.parquet")["手机"].to_pylist() == [None, 7]
+
+
+def test_rows_above_the_header_are_masked(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    (tmp_path / "a.csv").write_text("内容\n路灯不亮\n", encoding="utf-8")
+    source = open_table(tmp_path / "a.csv")
+    assert not source.above  # so far only empty rows may stand there
+    above = replace(source, above=[[Cell("汇总人电话13812345678")]])
+    with patch("classifier.tagging.open_table", lambda _: above):
+        tag_file(tmp_path / "a.csv", clf, output=tmp_path / "b.csv", masked=[])
+    assert "〔手机号〕" in (tmp_path / "b.csv").read_text("utf-8")
+
+
+def test_half_characters_can_be_printed(tmp_path: Path, weilei: Run) -> None:
+    row = {"内容": "\ud83d三路公交车不来", "名\ud83d": "x"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    done = weilei("tag", "a.jsonl", "--text", "名\ufffd,内容", cwd=tmp_path)
+    assert "Traceback" not in done.stderr
+    done = weilei("tag", "a.jsonl", cwd=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (5, False), done.stderr
+    assert "三路公交车不来" in done.stdout
+
+
+def test_reports_can_be_sent(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    row = {"标题": "\ud83d三路", "内容\ud83d": "公交车不来", "类别\ud83d": 1}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    text = "标题,内容\ud83d"
+    report = tag_file(tmp_path / "a.jsonl", clf, output=tmp_path / "b.parquet", text=text)
+    repr_of = (report.columns, report.note, report.sample, report.review)
+    json.dumps(repr_of, ensure_ascii=False).encode()
+    assert open_table(tmp_path / "b.parquet").total == 1
+
+
+def test_one_file_that_cannot_be_read_stops_no_other(
+    tmp_path: Path, clf: SuggestionClassifier, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("内容\n路灯不亮\n", encoding="utf-8")
+
+    def refuse(file: Path, *args: Any, **kwargs: Any) -> Any:
+        if file.name == "a.csv":
+            raise PermissionError(13, "Permission denied", str(file))
+        return tag_file(file, *args, **kwargs)
+
+    with (
+        patch("classifier.cli.tag.tag_file", refuse),
+        pytest.raises(InputError, match="其余的都写好了"),
+    ):
+        cli.main(["tag", "-q", str(tmp_path)], standalone_mode=False)
+    assert "没有权限读写" in (told := capsys.readouterr().err)
+    assert "a.csv" in told
+    assert (tmp_path / "b-打标.xlsx").exists()
+    with pytest.raises(InputError, match="文件名太长"):
+        cli.main(["tag", "-q", "长" * 100 + ".csv"], standalone_mode=False)
+
+
+def test_renamed_classes_are_another_job(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    (tmp_path / "a.csv").write_text("内容\n路灯不亮\n", encoding="utf-8")
+    other = copy.copy(clf)
+    first, *rest = clf.taxonomy
+    other.taxonomy = replace(clf.taxonomy, categories=(replace(first, name="微改名"), *rest))
+    source = open_table(tmp_path / "a.csv")
+    assert _fingerprint(source, clf, ["内容"]) != _fingerprint(source, other, ["内容"])
+
+
+@pytest.mark.parametrize(
+    ("cells", "text"),
+    [
+        (["公交", True], True),
+        (["公交", date(2024, 1, 2)], date(2024, 1, 2)),
+        (["公交", math.nan], "公交"),
+        ([math.nan, "不来"], "不来"),
+        (["公交", 3], "公交。3"),
+        ([math.nan], None),
+        ([True], True),
+        ([12345], "12345"),
+    ],
+)
+def test_cells_that_are_no_text(cells: list[Any], text: Any) -> None:
+    assert _text([Cell(value) for value in cells], list(range(len(cells)))) == text
 
 
 def test_too_long_for_excel_is_csv_in_a_folder_too(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_bound_and_curve() -> None:
     assert upper_bound(5, 5) == 1
     confidence = np.linspace(1, 0, 100)
     correct = confidence > 0.1
-    rows = risk_curve(confidence, correct, ["a"] * 100, total=125)
+    rows = risk_curve(confidence, correct, [["a"] * 100], total=125)
     assert [r[0] for r in rows] == sorted((r[0] for r in rows), reverse=True)
     assert rows[-1][1] == pytest.approx(0.8)
     assert all(bound >= error for _, _, error, bound in rows)
@@ -163,13 +163,13 @@ def test_the_bound_is_that_of_the_worst_source() -> None:
     sources = np.array(["good", "bad"] * 1000)
     correct = np.ones(2000, dtype=bool)
     correct[1::10] = False  # a fifth of the bad one
-    mixed = risk_curve(confidence, correct, ["one"] * 2000, total=2000)[-1]
-    apart = risk_curve(confidence, correct, sources.tolist(), total=2000)[-1]
+    mixed = risk_curve(confidence, correct, [["one"] * 2000], total=2000)[-1]
+    apart = risk_curve(confidence, correct, [["one"] * 2000, sources.tolist()], total=2000)[-1]
     assert mixed[2] == apart[2] == pytest.approx(0.1)
     assert mixed[3] < 0.12
     assert apart[3] > 0.2
     few = np.where(np.arange(2000) < 20, "few", sources)  # says nothing by itself
-    assert risk_curve(confidence, correct, few.tolist(), total=2000)[-1][3] < 0.3
+    assert risk_curve(confidence, correct, [few.tolist()], total=2000)[-1][3] < 0.3
 
 
 def test_what_cannot_be_read_is_measured_as_decided() -> None:

@@ -51,7 +51,10 @@ def upper_bound(errors: int, n: int, confidence: float = CONFIDENCE) -> float:
 
 
 def risk_curve(
-    confidence: np.ndarray, correct: np.ndarray, sources: Sequence[str], total: int
+    confidence: np.ndarray,
+    correct: np.ndarray,
+    sources: Sequence[Sequence[str]],
+    total: int,
 ) -> list[list[float]]:
     """Rows (threshold, coverage, error, upper bound of the error), thresholds descending.
 
@@ -63,12 +66,15 @@ def risk_curve(
         confidence: what is compared with a threshold, of the messages that may go
             through by themselves, shape (m,).
         correct: whether each of these was right, shape (m,).
-        sources: where each of these came from, length m.
+        sources: where each of these came from, in one or more ways of telling, each of
+            length m: the city, and the file, whose labels are one reader's.
         total: number of all messages, those that never go through included.
     """
     order = np.argsort(-confidence, kind="stable")
     confidence, wrong = confidence[order], (~correct[order]).cumsum()
-    parts = _by_source(np.asarray(sources)[order], ~correct[order])
+    parts = [
+        part for names in sources for part in _by_source(np.asarray(names)[order], ~correct[order])
+    ]
     rows: list[list[float]] = []
     for at in np.unique(np.linspace(0, len(order) - 1, _POINTS).astype(int)):
         # Everything as sure as the last one in goes in with it.
@@ -116,7 +122,7 @@ def calibrate(
     margins: np.ndarray,
     secondary: np.ndarray,
     labels: np.ndarray,
-    sources: Sequence[str],
+    sources: Sequence[Sequence[str]],
     unreadable: np.ndarray,
     gold_secondary: Sequence[Sequence[int]],
     n_classes: int,
@@ -129,7 +135,7 @@ def calibrate(
         margins: of the n-grams, shape (n, n_classes).
         secondary: co-handling probabilities, shape (n, n_classes).
         labels: lead class indices, shape (n,).
-        sources: where each message came from, length n.
+        sources: where each message came from, as :func:`risk_curve` takes it, each of length n.
         unreadable: whether a message goes to a person whatever the model says, bool (n,).
         gold_secondary: co-handling class indices of each message.
         abstain: index of the class that always goes to a person, if any.
@@ -143,7 +149,7 @@ def calibrate(
     curve = risk_curve(
         trust(probabilities, alone, ENCODER_SHARE)[through],
         (guess == labels)[through],
-        np.asarray(sources)[through].tolist(),
+        [np.asarray(names)[through].tolist() for names in sources],
         total=len(labels),
     )
     gold = np.zeros_like(secondary, dtype=bool)

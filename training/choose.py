@@ -66,7 +66,7 @@ def suggest_labels(
 
 def read_pool(file: Path, text: str | None) -> Pool:
     """Read a table; rows whose 类别 is filled in are left out."""
-    table = open_table(file)
+    table = open_table(file, text)
     columns = [table.header.index(c) for c in text_columns(table.header, text)]
     label = table.header.index(CLASS) if CLASS in table.header else None
     pool = Pool(table, [], [], [])

@@ -13,7 +13,7 @@ from typing import Any
 from classifier.duplicates import near_duplicate_groups
 from classifier.errors import InputError
 from classifier.tables import Source, find_column, open_table, text_columns
-from classifier.tables.source import read_json_lines
+from classifier.tables.plain import detect_encoding, json_lines
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields, normalise
 
@@ -73,7 +73,7 @@ def read_items(
         MissingExtra: Parquet without pyarrow.
     """
     path = Path(path)
-    header, total, note, rows = _saved_dataset(path) if path.is_dir() else _table(path)
+    header, total, note, rows = _saved_dataset(path) if path.is_dir() else _table(path, text)
     if total > _MOST_ROWS:
         raise InputError(
             f"{path} 有 {total:,} 行，一次最多用 {_MOST_ROWS:,} 行训练。"
@@ -129,9 +129,9 @@ def read_items(
 _Rows = Iterator[tuple[int, dict[str, Any]]]
 
 
-def _table(path: Path) -> tuple[list[str], int, str, _Rows]:
+def _table(path: Path, text: str | None) -> tuple[list[str], int, str, _Rows]:
     """Columns, number of rows, what a reader should know, and the rows with their numbers."""
-    table = open_table(path)
+    table = open_table(path, text)
     rows = (
         (n, {name: cell.value for name, cell in zip(table.header, row, strict=True)})
         for n, row in zip(row_numbers(table), table.rows(), strict=False)
@@ -142,7 +142,8 @@ def _table(path: Path) -> tuple[list[str], int, str, _Rows]:
 def row_numbers(table: Source) -> Iterator[int]:
     """Where the rows of a table stand in its file, which may have empty lines if it is JSONL."""
     if table.kind == "jsonl":
-        return (n for n, _ in read_json_lines(table.path))
+        encoding, _ = detect_encoding(table.path)
+        return (n for n, _, _ in json_lines(table.path, encoding))
     return itertools.count(table.first_row)
 
 

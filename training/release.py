@@ -94,7 +94,10 @@ def release(
             ngrams.scores(encoded.texts),
             decision.secondary_probabilities(logits, taxonomy),
             np.array([taxonomy.index(it.primary) for it in calibration_items]),
-            [it.source for it in calibration_items],
+            [
+                [it.source for it in calibration_items],
+                [it.where.rpartition(" 第 ")[0] for it in calibration_items],
+            ],
             np.array(
                 [
                     not readable(text, ids, tokenizer.unk_token_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 import click
 
@@ -44,6 +45,9 @@ for command in (
 def main() -> None:
     """Entry point of the command ``weilei``."""
     chinese_click()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name of a file or column may be unprintable
+            stream.reconfigure(errors="replace")
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:

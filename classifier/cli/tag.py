@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -93,9 +94,13 @@ def tag(
     """
     also = _words(mask or "")
     find("", also)  # an unknown word should not wait for the end of the first file
-    inputs = expand(files)
+    try:
+        inputs = expand(files)
+        into = output is not None and output.is_dir()
+    except OSError as error:
+        raise _told(error, Path(error.filename or files[0])) from None
     if output and len(inputs) > 1:
-        if not output.is_dir():
+        if not into:
             raise InputError(f"有几个输入时 -o 要是一个已有的文件夹，没有 {output}")
         if twice := [name for name, n in Counter(f.name for f in inputs).items() if n > 1]:
             raise InputError(
@@ -119,11 +124,12 @@ def tag(
                     started=partial(_begin, bar, task),
                     progress=partial(bar.advance, task),
                 )
-            except WeileiError as error:
+            except (WeileiError, OSError) as error:
+                told = _told(error, file) if isinstance(error, OSError) else error
                 if len(inputs) == 1:
-                    raise
+                    raise told from None
                 failed = True
-                click.echo(f"出错了：{error}", err=True)
+                click.echo(f"出错了：{told}", err=True)
                 continue
         faulty = faulty or bool(report.faulty)
         if not quiet:
@@ -135,6 +141,15 @@ def tag(
         raise InputError("有的文件没有打成，原因见上面；其余的都写好了")
     if faulty:
         click.get_current_context().exit(ROWS_TO_CHECK)
+
+
+def _told(error: OSError, path: Path) -> InputError:
+    """What the system refused, for a reader."""
+    if isinstance(error, PermissionError):
+        return InputError(f"没有权限读写 {path}，请换一个用户，或复制到自己的文件夹再试")
+    if error.errno == errno.ENAMETOOLONG:
+        return InputError(f"文件名太长：{path}，请改短再试")
+    return InputError(f"读写不了 {path}（{error.strerror or error}），请检查文件和磁盘再试")
 
 
 def _begin(bar: Progress, task: TaskID, source: Source, done: int) -> None:

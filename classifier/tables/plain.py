@@ -171,7 +171,7 @@ def _unmarked_utf16(head: bytes) -> list[str]:
     return [orders[ends.index(max(ends))]] if ends[0] != ends[1] else []
 
 
-def _json_lines(path: Path, encoding: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
+def json_lines(path: Path, encoding: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """(line number, line, object) of a JSONL file.
 
     Raises:
@@ -196,7 +196,7 @@ def open_jsonl(path: Path) -> Source:
     header: dict[str, None] = {}
     unreadable: set[int] = set()
     total = 0
-    for n, line, row in _json_lines(path, encoding):
+    for n, line, row in json_lines(path, encoding):
         header |= dict.fromkeys(row)
         total += 1
         if damaged and _DAMAGED in line:
@@ -206,7 +206,7 @@ def open_jsonl(path: Path) -> Source:
     names = list(header)
 
     def walk() -> Iterator[list[Cell]]:
-        for _, _, row in _json_lines(path, encoding):
+        for _, _, row in json_lines(path, encoding):
             yield [Cell(row.get(name)) for name in names]
 
     note = "JSONL" + _damage(damaged, unreadable)

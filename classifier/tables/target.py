@@ -24,6 +24,7 @@ MOST_ROWS, MOST_CHARACTERS = 1_048_576, 32_767  # of a sheet and of a cell of Ex
 # Added columns that some kinds of file treat apart from the others.
 CLASS, PROBABILITY, SAID = "类别", "置信度", "原判"
 GROUP, GROUP_SIZE = "重复组", "同组条数"
+_OWN = "（打标）"  # behind the name of an added column that the table already has
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,26 @@ def clean(text: str, suffix: str = ".xlsx") -> str:
     """`text` without what a file cannot hold: half characters, in tables control ones too."""
     text = _SURROGATES.sub("", text)
     return text if suffix in (".jsonl", ".parquet") else _CONTROL.sub("", text)
+
+
+def added_names(header: Sequence[str], added: Sequence[str]) -> list[str]:
+    """What the added columns are called: not like a column of the table.
+
+    >>> added_names(["内容", "类别"], ["类别", "协办"])
+    ['类别（打标）', '协办']
+    """
+    taken, names = set(header), []
+    for name in added:
+        while name in taken:
+            name += _OWN
+        names.append(name)
+    return names
+
+
+def find_added(header: Sequence[str], name: str) -> int | None:
+    """Place of the added column `name` in a tagged table: the last that may be so called."""
+    places = [i for i, n in enumerate(header) if re.fullmatch(f"{name}(?:{_OWN})*", n)]
+    return places[-1] if places else None
 
 
 def check_target(path: Path, source: Source) -> None:
@@ -96,11 +117,12 @@ class CsvTarget:
     """UTF-8 with the mark by which Excel knows it."""
 
     def __init__(self, path: Path, source: Source, added: Sequence[str]) -> None:
+        names = [*source.header, *added_names(source.header, added)]
         self._file = path.open("w", encoding="utf-8-sig", newline="")
         self._csv = csv.writer(self._file)
         for row in source.above:
             self._csv.writerow([harmless(c.value) for c in row])
-        self._csv.writerow([harmless(name) for name in [*source.header, *added]])
+        self._csv.writerow([harmless(name) for name in names])
 
     def write(self, row: Sequence[Cell], added: Sequence[Any], review: bool) -> None:
         self._csv.writerow([harmless(v) for v in [*(c.value for c in row), *added]])
@@ -113,8 +135,14 @@ def harmless(value: Any) -> Any:
     """A value for CSV; text that a spreadsheet would run as a formula gets a ' in front."""
     if not isinstance(value, str):
         return value
+    value = clean(value, ".jsonl")  # what half a character hid would be run as well
     active = _ACTIVE.match(value) is not None and not _NUMBER.fullmatch(value)
     return ("'" if active else "") + clean(value)
+
+
+def without_guard(text: str) -> str:
+    """What :func:`harmless` made `text` of, if it put a ' in front."""
+    return text[1:] if text[:1] == "'" and harmless(text[1:]) == text else text
 
 
 class JsonlTarget:
@@ -122,7 +150,7 @@ class JsonlTarget:
 
     def __init__(self, path: Path, source: Source, added: Sequence[str]) -> None:
         self._file = path.open("w", encoding="utf-8")
-        self._names = [*source.header, *added]
+        self._names = [*source.header, *added_names(source.header, added)]
 
     def write(self, row: Sequence[Cell], added: Sequence[Any], review: bool) -> None:
         values = [*(c.value for c in row), *added]
@@ -136,7 +164,10 @@ class JsonlTarget:
 
 
 class ParquetTarget:
-    """The columns of a Parquet source keep their types; of others they are text."""
+    """The columns of a Parquet source keep their types; of others they are text.
+
+    A sign that stands for a masked number does not fit a column of numbers; it is left empty.
+    """
 
     def __init__(self, path: Path, source: Source, added: Sequence[str]) -> None:
         try:
@@ -151,7 +182,13 @@ class ParquetTarget:
             fields = [pyarrow.field(name, pyarrow.string()) for name in source.header]
         whole = pyarrow.int64()
         numbers = {PROBABILITY: pyarrow.float64(), GROUP: whole, GROUP_SIZE: whole}
-        fields += [pyarrow.field(n, numbers.get(n, pyarrow.string())) for n in added]
+        shown = added_names(source.header, added)
+        fields += [
+            pyarrow.field(name, numbers.get(n, pyarrow.string()))
+            for name, n in zip(shown, added, strict=True)
+        ]
+        # A name, too, may hold half a character.
+        fields = [field.with_name(clean(field.name, ".parquet")) for field in fields]
         self._schema = pyarrow.schema(fields)
         self._as_text = source.kind != "parquet"
         self._writer = parquet.ParquetWriter(path, self._schema)
@@ -170,13 +207,26 @@ class ParquetTarget:
     def _flush(self) -> None:
         if self._rows:
             columns = [
-                self._arrow.array(column, type=field.type)
+                self._column(column, field.type)
                 for column, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
             ]
             self._writer.write_batch(
                 self._arrow.RecordBatch.from_arrays(columns, schema=self._schema)
             )
             self._rows = []
+
+    def _column(self, values: Sequence[Any], kind: Any) -> Any:
+        try:
+            return self._arrow.array(values, type=kind)
+        except (self._arrow.ArrowInvalid, self._arrow.ArrowTypeError):
+            return self._arrow.array([v if self._fits(v, kind) else None for v in values], kind)
+
+    def _fits(self, value: Any, kind: Any) -> bool:
+        try:
+            self._arrow.array([value], type=kind)
+        except (self._arrow.ArrowInvalid, self._arrow.ArrowTypeError):
+            return False
+        return True
 
     def close(self, summary: Summary) -> None:
         self._flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
@@ -15,7 +16,14 @@ from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.format import Format
 
 from classifier.tables.source import Cell, Source
-from classifier.tables.target import CLASS, MOST_CHARACTERS, SAID, Summary, clean
+from classifier.tables.target import (
+    CLASS,
+    MOST_CHARACTERS,
+    SAID,
+    Summary,
+    added_names,
+    clean,
+)
 
 _EXACT = 2**53  # integers beyond it lose digits in Excel
 _DATES = ((datetime, "yyyy-mm-dd hh:mm:ss"), (date, "yyyy-mm-dd"), (time, "hh:mm:ss"))
@@ -24,6 +32,7 @@ _WIDEST = 60
 # One date for all files, so that the same run gives the same bytes.
 _CREATED = datetime(2017, 1, 1)
 _SHEET, _SUMMARY = "打标结果", "汇总"
+_LONGEST_NAME = 31  # of a sheet
 _TITLE_ROW = 0
 
 
@@ -33,12 +42,12 @@ class XlsxTarget:
     def __init__(self, path: Path, source: Source, added: Sequence[str]) -> None:
         self._book = xlsxwriter.Workbook(str(path), {"constant_memory": True})
         self._book.set_properties({"created": _CREATED})
-        name = source.sheet if source.sheet not in ("", _SUMMARY) else _SHEET
-        self._sheet = self._book.add_worksheet(name)
+        self._sheet = self._book.add_worksheet(_sheet_name(source.sheet))
         self._formats: dict[tuple[str, str], Format] = {}
         self._header = len(source.above)
-        self._names = [*source.header, *added]
+        self._names = [*source.header, *added_names(source.header, added)]
         self._n_original = len(source.header)
+        self._at = {name: c for c, name in enumerate(added, self._n_original)}
         self._widths = [_width(name) for name in self._names]
         for r, row in enumerate(source.above):
             for c, cell in enumerate(row):
@@ -62,11 +71,10 @@ class XlsxTarget:
         sheet.freeze_panes(self._header + 1, 0)
         sheet.autofilter(self._header, 0, last, len(self._names) - 1)
         for c, width in enumerate(self._widths):
-            hidden = {"hidden": c >= self._n_original and self._names[c] == SAID}
+            hidden = {"hidden": c == self._at.get(SAID)}
             sheet.set_column(c, c, min(width + 2, _WIDEST), None, hidden)
-        if CLASS in self._names[self._n_original :]:
-            c = self._names.index(CLASS, self._n_original)
-            first, n = _FIRST_CLASS + 1, len(summary.classes)
+        if CLASS in self._at:
+            c, first, n = self._at[CLASS], _FIRST_CLASS + 1, len(summary.classes)
             sheet.data_validation(self._header + 1, c, last, c, class_list(_SUMMARY, first, n))
         self._summarise(summary)
         try:
@@ -173,6 +181,12 @@ def class_list(sheet: str, first: int, n: int) -> dict[str, str]:
         "error_title": "没有这一类",
         "error_message": "请从下拉框里选一类",
     }
+
+
+def _sheet_name(name: str) -> str:
+    """A name that Excel takes, as near to `name` as can be."""
+    name = re.sub(r"[][:*?/\\]", "", clean(name)).strip("'")[:_LONGEST_NAME].strip("'")
+    return name if name not in ("", _SUMMARY) else _SHEET
 
 
 def _width(text: str) -> int:
