@@ -39,6 +39,7 @@ def test_tag_xlsx(weilei: Run, xlsx: Path) -> None:
         "置信度",
         "处理通道",
         "原因",
+        "依据",
         "主办单位",
         "备选",
         "模型",

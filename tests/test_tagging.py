@@ -267,12 +267,10 @@ def test_masking_of_what_is_not_text(tmp_path: Path, clf: SuggestionClassifier) 
 
 
 def test_rows_above_the_header_are_masked(tmp_path: Path, clf: SuggestionClassifier) -> None:
-    (tmp_path / "a.csv").write_text("内容\n路灯不亮\n", encoding="utf-8")
-    source = open_table(tmp_path / "a.csv")
-    assert not source.above  # so far only empty rows may stand there
-    above = replace(source, above=[[Cell("汇总人电话13812345678")]])
-    with patch("classifier.tagging.open_table", lambda _: above):
-        tag_file(tmp_path / "a.csv", clf, output=tmp_path / "b.csv", masked=[])
+    text = "汇总人电话13812345678,\n编号,内容\n1,路灯不亮\n"
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    assert open_table(tmp_path / "a.csv").above
+    tag_file(tmp_path / "a.csv", clf, output=tmp_path / "b.csv", masked=[])
     assert "〔手机号〕" in (tmp_path / "b.csv").read_text("utf-8")
 
 

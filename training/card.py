@@ -64,12 +64,12 @@ def _card(opened: bundle.Bundle, report: dict[str, Any], corpus: Path) -> str:
         f"校准 {calibration['messages']} 条，"
         "三者按近乎重复的分组隔开：\n",
         "- 本项目的语料 `training/data/corpus.jsonl` 的训练部分：按分类手册逐条写的建议，"
-        "九种语体，建议与诉求约各半；",
+        "九种语体，四成是建议；",
         "- 两个来源的公开群众来信（一省给领导的留言、一市的投诉），按同一手册标注。"
         "来信的文字没有许可，不随项目发布。\n",
         "## 怎样量的\n",
         "`weilei evaluate ../shared/data/labelled.jsonl build/messages.jsonl "
-        "training/data/corpus.jsonl training/data/nonsense.jsonl --peers`，"
+        "training/data/corpus.jsonl training/data/nonsense.jsonl`，"
         "都是训练、门槛和早停没有见过的条目：\n",
         _figures_table(report),
     ]

@@ -64,7 +64,7 @@ def added_names(header: Sequence[str], added: Sequence[str]) -> list[str]:
     >>> added_names(["内容", "类别"], ["类别", "协办"])
     ['类别（打标）', '协办']
     """
-    taken, names = set(header), []
+    taken, names = set(map(clean, header)), []
     for name in added:
         while name in taken:
             name += _OWN
@@ -179,7 +179,10 @@ class ParquetTarget:
         if source.kind == "parquet":
             fields = list(parquet.ParquetFile(source.path).schema_arrow)
         else:
-            fields = [pyarrow.field(name, pyarrow.string()) for name in source.header]
+            # A name, too, may hold half a character.
+            fields = [
+                pyarrow.field(clean(name, ".parquet"), pyarrow.string()) for name in source.header
+            ]
         whole = pyarrow.int64()
         numbers = {PROBABILITY: pyarrow.float64(), GROUP: whole, GROUP_SIZE: whole}
         shown = added_names(source.header, added)
@@ -187,8 +190,6 @@ class ParquetTarget:
             pyarrow.field(name, numbers.get(n, pyarrow.string()))
             for name, n in zip(shown, added, strict=True)
         ]
-        # A name, too, may hold half a character.
-        fields = [field.with_name(clean(field.name, ".parquet")) for field in fields]
         self._schema = pyarrow.schema(fields)
         self._as_text = source.kind != "parquet"
         self._writer = parquet.ParquetWriter(path, self._schema)
