@@ -7,6 +7,7 @@ from typing import Any
 from classifier.classifier import SuggestionClassifier
 from classifier.errors import InputError
 from classifier.tables import text_columns
+from classifier.tables.target import added_names
 from classifier.tagging import ADDED, cells
 from classifier.text import join_fields
 
@@ -14,7 +15,9 @@ ADDED_TO_FRAMES = ADDED[:-1]  # nobody corrects a frame by hand, so 原判 would
 
 
 def tag_frame(classifier: SuggestionClassifier, frame: Any, text: str | None = None) -> Any:
-    """A copy of a frame with the columns 类别 协办 置信度 处理通道 原因 主办单位 备选 模型.
+    """A copy of a frame with the columns 类别 协办 置信度 处理通道 原因 依据 主办单位 备选 模型.
+
+    A column of the frame's own that is so called stays, and the added one is 类别（打标）.
 
     Args:
         frame: a ``pandas.DataFrame`` or ``polars.DataFrame``.
@@ -26,14 +29,15 @@ def tag_frame(classifier: SuggestionClassifier, frame: Any, text: str | None = N
     library = type(frame).__module__.partition(".")[0]
     if library not in ("pandas", "polars"):
         raise InputError("tag_frame 只认 pandas 或 polars 的 DataFrame；列表请用 predict")
-    columns = text_columns([str(c) for c in frame.columns], text)
+    header = [str(c) for c in frame.columns]
+    columns = text_columns(header, text)
     values = [list(frame[c]) for c in columns]
     if len(values) == 2:
         texts = [join_fields(_string(a), _string(b)) for a, b in zip(*values, strict=True)]
     else:
         texts = values[0]
     added = [cells(p) for p in classifier.predict(texts)]
-    names = list(enumerate(ADDED_TO_FRAMES))
+    names = list(enumerate(added_names(header, ADDED_TO_FRAMES)))
     if library == "pandas":
         return frame.assign(**{name: [row[i] for row in added] for i, name in names})
     import polars

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from classifier import SuggestionClassifier
 from classifier.decision import AUTO, REVIEW
-from classifier.errors import InputError, WeileiError
+from classifier.errors import WeileiError
 from classifier.tables.source import SUFFIXES
 from classifier.tagging import LANES, TAGGED, Report, tag_file
 from serve.errors import ProblemError, problem
@@ -55,8 +55,8 @@ class Files:
         """Keep an uploaded table and start on it.
 
         Raises:
-            ProblemError: 422 for a name that is no table's, 429 for too many tables.
-            InputError: there is no place for it.
+            ProblemError: 422 for a name that is no table's, 429 for too many tables, 507 if
+                there is no place for it.
         """
         name = Path(name.replace("\\", "/")).name[-120:]
         suffix = Path(name).suffix.lower()
@@ -78,7 +78,8 @@ class Files:
             _write(folder, state)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise InputError(f"服务器存不下这个文件（{error.strerror}），请告诉管理员。") from None
+            detail = f"服务器存不下这个文件（{error.strerror}），请告诉管理员。"
+            raise ProblemError(507, detail) from None
         self._at_work.add(folder)
         self._pool.submit(self._tag, folder, source, state, options)
         return public(state)

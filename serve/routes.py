@@ -128,7 +128,7 @@ async def model(request: Request) -> dict[str, Any]:
 
 @v1.post(
     "/files", summary="上传一张表打标", tags=["表格"], status_code=202, response_model=TableOut,
-    responses=problems(400, 408, 413, 415, 422),
+    responses=problems(400, 408, 413, 415, 422, 507),
 )  # fmt: skip
 async def upload(
     request: Request,

@@ -29,6 +29,21 @@ def test_tag_frame(clf: SuggestionClassifier, library: object) -> None:
         clf.tag_frame(frame, text="正文")
 
 
+@pytest.mark.parametrize("library", [pandas, polars])
+def test_tag_frame_keeps_a_column_called_as_an_added_one(
+    clf: SuggestionClassifier, library: object
+) -> None:
+    frame = library.DataFrame(  # type: ignore[attr-defined]
+        {"类别": ["甲", "乙", "丙"], "内容": TEXTS, "模型": [1, 2, 3]}
+    )
+    found = clf.tag_frame(frame)
+    assert list(found["类别"]) == ["甲", "乙", "丙"]
+    assert list(found["模型"]) == [1, 2, 3]
+    assert list(found["类别（打标）"]) == CLASSES
+    again = clf.tag_frame(found, text="内容")
+    assert list(again["类别（打标）（打标）"]) == CLASSES
+
+
 def test_title_and_body(clf: SuggestionClassifier) -> None:
     frame = pandas.DataFrame({"标题": ["公交", None], "内容": [TEXTS[0], float("nan")]})
     assert list(clf.tag_frame(frame)["类别"]) == ["微交通", "其他"]

@@ -210,6 +210,7 @@ def test_no_place_for_uploads_and_what_nobody_expected(
     app = create_app(Settings(files=nowhere / "files"))
     with TestClient(app) as client:
         sent = client.post("/v1/files", files={"file": ("a.csv", b"text\nx\n")})
+        assert (sent.status_code, sent.json()["title"]) == (507, "存不下")
         assert "服务器存不下" in sent.json()["detail"]
         monkeypatch.setattr(files.Files, "_own", lambda *_: 1 / 0)
         done = client.get("/v1/files/1")

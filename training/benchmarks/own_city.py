@@ -69,7 +69,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as scratch:
                 alone, both = train_and_predict(
                     parts.train, parts.validation, parts.calibration,
-                    task, others, shipped_model(), Path(scratch), recipe,
+                    task.taxonomy, others, shipped_model(), Path(scratch), recipe,
                 )  # fmt: skip
             said = {
                 "weilei train": both,

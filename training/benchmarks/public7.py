@@ -50,7 +50,7 @@ def main() -> None:
             known, held = split_by_group(task.items(train), _HELD, RECIPE.seed)
             chosen = split_by_group(known, RECIPE.validation_share, RECIPE.seed)
             alone, both = train_and_predict(
-                *chosen, held, task, unseen, base, work / str(k), RECIPE
+                *chosen, held, task.taxonomy, unseen, base, work / str(k), RECIPE
             )
             linear = tfidf_svc([task.titles[i] for i in train], task.labels[train], unseen)
             for name, guess in zip(found, (alone, both, linear), strict=True):

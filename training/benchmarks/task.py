@@ -63,27 +63,26 @@ def train_and_predict(
     train: Sequence[Item],
     validation: Sequence[Item],
     calibration: Sequence[Item],
-    task: Task,
+    taxonomy: Taxonomy,
     unseen: Sequence[str],
     base: str | Path,
     work: Path,
     recipe: Recipe,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Class indices of `unseen` by the encoder alone, and with the n-grams beside it."""
-    taxonomy = task.taxonomy
     k = len(taxonomy)
     fine_tune(train, validation, taxonomy, base, work, recipe)
     model = AutoModelForSequenceClassification.from_pretrained(str(work / "best"))
     tokenizer = AutoTokenizer.from_pretrained(str(work / "best"))
     known = [*train, *validation]
-    ngrams = train_ngrams([it.text for it in known], _labels(known, taxonomy), k)
+    ngrams = train_ngrams([it.full_text for it in known], labels_of(known, taxonomy), k)
 
     def outputs(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         logits = predict_logits(model, tokenizer, texts, recipe.max_length)
         return logits[:, :k], ngrams.scores([normalise(t) for t in texts])
 
     weight, _ = fit_blend(
-        *outputs([it.text for it in calibration]), _labels(calibration, taxonomy), k
+        *outputs([it.full_text for it in calibration]), labels_of(calibration, taxonomy), k
     )
     logits, margins = outputs(unseen)
     return logits.argmax(1), blend(logits, margins, weight).argmax(1)
@@ -94,5 +93,6 @@ def line(figures: dict[str, float]) -> str:
     return "   ".join(f"{name} {value:.4f}" for name, value in figures.items())
 
 
-def _labels(items: Sequence[Item], taxonomy: Taxonomy) -> np.ndarray:
+def labels_of(items: Sequence[Item], taxonomy: Taxonomy) -> np.ndarray:
+    """Class indices, int of shape (n,)."""
     return np.array([taxonomy.index(it.primary) for it in items])
