@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,11 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 import openvino
 import openvino.opset13 as ops
+from openvino.passes import ConstantFolding, Manager
 
 from classifier.errors import ModelError
 from classifier.text import pad
 
 _BATCH_TOKENS = 2048  # enough to fill two cores, little enough to stay in cache
+_FEW = 8  # batches; with fewer, the cores work on each together
 _STEP = 8  # lengths are padded to a multiple of it
 # Words of OpenVINO's for instructions that multiply tiles of bfloat16 (half again as fast as
 # 8-bit numbers, at the same labels) and for those that multiply 8-bit numbers.
@@ -27,7 +30,6 @@ SETTINGS = {
     # Activations are rounded to 8 bits with one scale for 128 values of one token, as the
     # weights are: three times as fast, and a text reads the same alone and in company.
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "128",
-    "PERFORMANCE_HINT": "LATENCY",
     # Several processes on one machine must not all sit on the first core.
     "ENABLE_CPU_PINNING": False,
 }
@@ -49,13 +51,18 @@ class OnnxEncoder:
     def __init__(self, model_file: Path, pad_id: int, threads: int | None = None) -> None:
         core = openvino.Core()
         instructions = _instructions(core)
-        settings: dict[str, Any] = {**SETTINGS, "INFERENCE_NUM_THREADS": threads or _cores()}
-        if _TILES in instructions:
-            settings["INFERENCE_PRECISION_HINT"] = "bf16"
+        self._threads = threads or _cores()
+        settings: dict[str, Any] = {**SETTINGS, "INFERENCE_NUM_THREADS": self._threads}
         try:
-            self._model = core.compile_model(str(model_file), "CPU", settings)
+            model = core.read_model(str(model_file))
+            if _TILES in instructions:
+                settings["INFERENCE_PRECISION_HINT"] = "bf16"
+                _unpack_weights(model)
+            self._compile = partial(core.compile_model, model, "CPU")
+            self._model = self._compile({**settings, "PERFORMANCE_HINT": "LATENCY"})
         except Exception as error:  # the parsers behind it raise their own many kinds
             raise ModelError(f"OpenVINO 读不了 {model_file}：{error}") from error
+        self._bulk_settings = {**settings, "NUM_STREAMS": self._threads}
         self._pad_id = pad_id
         # Without either OpenVINO multiplies in fp32, where the order of a sum depends on the
         # size of the batch: texts are then read one at a time, which on such a processor
@@ -70,19 +77,47 @@ class OnnxEncoder:
     ) -> np.ndarray:
         """Token ids → logits, float32 of shape (n, n_outputs), same order.
 
-        `progress`, if given, is called with the number of texts of each batch done.
+        `progress`, if given, is called with the number of texts of each batch done, from
+        whatever thread.
         """
-        if not hasattr(self._thread, "request"):
-            self._thread.request = self._model.create_infer_request()
         logits = np.zeros((len(ids), self.n_outputs), dtype=np.float32)
-        for batch in batches([len(row) for row in ids], self._batch_tokens):
+        parts = batches([len(row) for row in ids], self._batch_tokens)
+
+        def inputs(batch: list[int]) -> dict[str, np.ndarray]:
             rows = [ids[i] for i in batch]
             padded, mask = pad(rows, self._pad_id, _padded(max(map(len, rows))))
-            found = self._thread.request.infer({"input_ids": padded, "attention_mask": mask})
-            logits[batch] = found[0]
+            return {"input_ids": padded, "attention_mask": mask}
+
+        def keep(found: np.ndarray, batch: list[int]) -> None:
+            logits[batch] = found
             if progress:
                 progress(len(batch))
+
+        if len(parts) > _FEW and self._threads > 1:
+            # One batch a core at a time: a fifth faster than every batch on all cores.
+            queue = openvino.AsyncInferQueue(self._bulk, self._threads)
+            queue.set_callback(lambda request, batch: keep(request.get_output_tensor().data, batch))
+            for batch in parts:
+                queue.start_async(inputs(batch), batch)
+            queue.wait_all()
+            return logits
+        if not hasattr(self._thread, "request"):
+            self._thread.request = self._model.create_infer_request()
+        for batch in parts:
+            keep(self._thread.request.infer(inputs(batch))[0], batch)
         return logits
+
+    @cached_property
+    def _bulk(self) -> openvino.CompiledModel:
+        """The same model for many batches; what comes out is the same to the last bit."""
+        return self._compile(self._bulk_settings)
+
+
+def _unpack_weights(model: openvino.Model) -> None:
+    """Turn weights of 8 bits into floating point once, instead of with every batch."""
+    passes = Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(model)
 
 
 def _cores() -> int:

@@ -18,22 +18,33 @@ from classifier.errors import ModelError
 BITS = 18
 ORDERS = 3
 _MOST_CHARACTERS = 400
+_CHUNK = 256  # texts at a time, to keep what is in between in cache
 _BASE, _SPREAD = np.uint64(1_000_003), np.uint64(0x9E3779B97F4A7C15)
 
 
-def features(text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Buckets of the 1- to 3-grams of a normalised text, and 1 + log of their counts."""
-    codes = text[:_MOST_CHARACTERS].encode("utf-32-le")
+def features(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Buckets of the 1- to 3-grams of normalised texts.
+
+    Returns:
+        For each text and bucket that it has, in order of both: the text's index, the bucket
+        (both int64), and 1 + log of how often it occurs (float32).
+    """
+    parts = [text[:_MOST_CHARACTERS] for text in texts]
+    lengths = np.array([len(part) for part in parts], dtype=np.int64)
+    codes = "".join(parts).encode("utf-32-le")
     points = np.frombuffer(codes, dtype=np.uint32).astype(np.uint64)
-    hashes, gram = [], np.zeros(len(points), dtype=np.uint64)
-    for order in range(ORDERS):
+    owner = np.repeat(np.arange(len(parts)), lengths)
+    # Characters from here to the end of the text: no n-gram reaches into the next one.
+    left = np.repeat(lengths.cumsum(), lengths) - np.arange(len(points))
+    keys, gram = [np.zeros(0, dtype=np.int64)], np.zeros(len(points), dtype=np.uint64)
+    for order in range(min(ORDERS, len(points))):
         gram = gram[: len(points) - order] * _BASE + points[order:]
         # The order is part of the hash, so that a character is not its own bigram.
-        hashes.append((gram + np.uint64(order)) * _SPREAD >> np.uint64(64 - BITS))
-        if len(points) <= order + 1:
-            break
-    buckets, counts = np.unique(np.concatenate(hashes), return_counts=True)
-    return buckets.astype(np.int64), (1.0 + np.log(counts)).astype(np.float32)
+        buckets = (gram + np.uint64(order)) * _SPREAD >> np.uint64(64 - BITS)
+        whole = left[: len(gram)] > order
+        keys.append(owner[: len(gram)][whole] << BITS | buckets[whole].astype(np.int64))
+    found, counts = np.unique(np.concatenate(keys), return_counts=True)
+    return found >> BITS, found & (2**BITS - 1), (1.0 + np.log(counts)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -83,11 +94,16 @@ class NgramModel:
 
     def scores(self, texts: Sequence[str]) -> np.ndarray:
         """Margin of each class for normalised texts, float32 of shape (n, n_classes)."""
-        found = np.tile(self.bias, (len(texts), 1))
-        for i, text in enumerate(texts):
-            buckets, counts = features(text)
+        found = np.tile(self.bias, (len(texts), 1)).astype(np.float32)
+        for at in range(0, len(texts), _CHUNK):
+            owner, buckets, counts = features(texts[at : at + _CHUNK])
+            if not len(owner):
+                continue
             values = counts * self.idf[buckets].astype(np.float32)
-            norm = float(np.sqrt((values * values).sum()))
-            if norm > 0:
-                found[i] += (values / norm) @ self.weight[buckets].astype(np.float32) * self.scale
-        return found.astype(np.float32)
+            starts = np.flatnonzero(np.diff(owner, prepend=-1))  # where each text begins
+            norms = np.sqrt(np.add.reduceat(values * values, starts))
+            sums = np.add.reduceat(values[:, None] * self.weight[buckets], starts, axis=0)
+            known = norms > 0
+            margins = sums[known] / norms[known, None] * self.scale
+            found[at + owner[starts][known]] += margins
+        return found

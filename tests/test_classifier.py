@@ -75,6 +75,13 @@ def test_alone_and_in_company_the_same(clf: SuggestionClassifier) -> None:
         np.testing.assert_array_equal(alone, backwards[i])
 
 
+def test_many_batches_and_one_text_the_same(clf: SuggestionClassifier) -> None:
+    texts = [TEXTS[0][:1] * n + TEXTS[0] for n in range(0, 160, 4)]  # ten lengths or more
+    together = clf.predict_proba(texts)
+    for i in (0, 7, 20, 39):
+        np.testing.assert_array_equal(clf.predict_proba([texts[i]])[0], together[i])
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

@@ -21,7 +21,7 @@ CORPUS = ROOT / "training" / "data" / "corpus.jsonl"
 
 @pytest.mark.parametrize("text", ["", "路", "路灯", "路灯不亮"])
 def test_features_of_short_texts(text: str) -> None:
-    buckets, counts = features(text)
+    _, buckets, counts = features([text])
     n = len(text)
     assert len(buckets) == n + max(0, n - 1) + max(0, n - 2)
     assert (counts == 1).all()
@@ -29,7 +29,18 @@ def test_features_of_short_texts(text: str) -> None:
 
 
 def test_orders_do_not_collide() -> None:
-    assert len(features("路路")[0]) == 2  # the character (twice) and its bigram
+    assert len(features(["路路"])[0]) == 2  # the character (twice) and its bigram
+
+
+def test_alone_and_in_company_the_same(clf: SuggestionClassifier) -> None:
+    texts = ["", "路", "路灯", "路灯不亮，等了三天没有人来修", "公交车", "", "\U0001f600" * 3, "路"]
+    together = clf.ngrams.scores(texts * 50)
+    alone = np.concatenate([clf.ngrams.scores([text]) for text in texts])
+    np.testing.assert_array_equal(together, np.tile(alone, (50, 1)))
+    owner, buckets, _ = features(["甲乙", "丙丁"])
+    first, second = features(["甲乙"])[1], features(["丙丁"])[1]
+    assert buckets.tolist() == [*first, *second]  # no bigram 乙丙
+    assert owner.tolist() == [0] * 3 + [1] * 3
 
 
 def test_same_accuracy_as_the_linear_peer_it_hashes(clf: SuggestionClassifier) -> None:

@@ -23,16 +23,8 @@ def train_ngrams(texts: Sequence[str], labels: np.ndarray, n_classes: int) -> Ng
         labels: class indices, shape (n,); a class without examples gets the
             lowest margin of all.
     """
-    found = [features(normalise(text)) for text in texts]
-    indptr = np.concatenate([[0], np.cumsum([len(buckets) for buckets, _ in found])])
-    counts = csr_matrix(
-        (
-            np.concatenate([c for _, c in found]),
-            np.concatenate([buckets for buckets, _ in found]),
-            indptr,
-        ),
-        shape=(len(texts), 2**BITS),
-    )
+    owner, buckets, values = features([normalise(text) for text in texts])
+    counts = csr_matrix((values, (owner, buckets)), shape=(len(texts), 2**BITS))
     df = np.bincount(counts.indices, minlength=2**BITS)
     idf = np.where(df >= _LEAST, np.log((1 + len(texts)) / (1 + df)) + 1, 0.0).astype(np.float16)
     model = LinearSVC(C=_C).fit(
