@@ -32,6 +32,7 @@ from classifier.text import TextEncoder
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "training" / "data" / "corpus.jsonl"
 _TOKENS = (50, 70)
+_START = 60.0  # seconds that a server may take to its first answer
 _LUA = """
 local bodies = {%s}
 local n = 0
@@ -43,7 +44,7 @@ end
 SERVERS = {
     "weilei": [sys.executable, "-c", "from classifier.cli import main; main()", "serve"],
     "FastAPI + pipeline": [sys.executable, "-m", "uvicorn", "benchmarks.peers_http:plain"],
-    "LitServe": [sys.executable, "-m", "benchmarks.peers_http"],
+    "LitServe": [sys.executable, "-m", "benchmarks.peer_litserve"],
 }
 
 
@@ -80,6 +81,8 @@ def server(name: str, quiet: bool = False, **settings: str) -> Iterator[tuple[st
                     break
             except httpx.TransportError:
                 time.sleep(0.02)
+            if time.perf_counter() - begun > _START:
+                raise RuntimeError(f"{name} does not answer")
         if not quiet:
             print(f"{name}: first answer {time.perf_counter() - begun:.1f} s after the start")
         yield url, process.pid
