@@ -20,7 +20,7 @@ from classifier.errors import ModelError
 from classifier.text import pad
 
 _BATCH_TOKENS = 1024  # enough to fill a core, little enough to stay in cache
-_LEAST_TOKENS = 512  # of a batch that is made smaller so that all cores have work
+_FEW = 8  # batches; for more it pays to have the model ready a second time
 _STEP = 8  # lengths are padded to a multiple of it
 # Words of OpenVINO's for instructions that multiply tiles of bfloat16 (half again as fast as
 # 8-bit numbers, at the same labels) and for those that multiply 8-bit numbers.
@@ -79,16 +79,14 @@ class OnnxEncoder:
         `progress`, if given, is called with the number of texts done since the last call.
         """
         logits = np.zeros((len(ids), self.n_outputs), dtype=np.float32)
-        lengths = [len(row) for row in ids]
-        most = min(self._batch_tokens, max(_LEAST_TOKENS, sum(lengths) // (4 * self._threads)))
-        parts = batches(lengths, most)
+        parts = batches([len(row) for row in ids], self._batch_tokens)
 
         def inputs(batch: list[int]) -> dict[str, np.ndarray]:
             rows = [ids[i] for i in batch]
             padded, mask = pad(rows, self._pad_id, _padded(max(map(len, rows))))
             return {"input_ids": padded, "attention_mask": mask}
 
-        if len(parts) > 1 and self._threads > 1:
+        if len(parts) > _FEW and self._threads > 1:
             self._encode_many(parts, inputs, logits, progress)
             return logits
         if not hasattr(self._thread, "request"):
@@ -127,7 +125,7 @@ class OnnxEncoder:
 
     @cached_property
     def _few(self) -> openvino.CompiledModel:
-        """The model for one batch, which all cores work on together."""
+        """The model for few batches, all cores on each."""
         return self._compile({**self._settings, "PERFORMANCE_HINT": "LATENCY"})
 
     @cached_property

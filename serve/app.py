@@ -157,7 +157,9 @@ def _place(error: Any) -> str:
     """Where an error is, never the value or a foreign name: it may be what a citizen wrote."""
     if error["type"] == "extra_forbidden":
         return "有接口说明里没有的字段"
-    return ".".join(map(str, error["loc"][1:])) or "请求体"
+    place = ".".join(map(str, error["loc"][1:])) or "请求体"
+    no_text = error["type"] in ("string_pattern_mismatch", "string_unicode")
+    return place + ("（有空字符或半个字符，去掉再发）" if no_text else "")
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

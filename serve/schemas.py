@@ -16,17 +16,21 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+# No NUL; half characters (lone surrogates) are no text for pydantic anyway.
+_Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+
+
 class ClassifyIn(_Model):
     """一条建议。"""
 
-    text: str = Field(description="正文", examples=["三路公交车等了四十分钟不来"])
-    title: str = Field("", description="标题，可以不写")
+    text: _Text = Field(description="正文", examples=["三路公交车等了四十分钟不来"])
+    title: _Text = Field("", description="标题，可以不写")
 
 
 class BatchIn(_Model):
     """几条建议。"""
 
-    texts: Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)] = Field(
+    texts: Annotated[list[_Text], Field(min_length=1, max_length=MOST_TEXTS)] = Field(
         description=f"正文，最多 {MOST_TEXTS} 条"
     )
 

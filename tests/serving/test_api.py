@@ -49,14 +49,22 @@ def test_title_evidence_and_personal_data(server: Server, clf: SuggestionClassif
     assert text[personal["start"] : personal["end"]] == "13812345678"
 
 
-@pytest.mark.parametrize(
-    "body", ['{"text": "a\\u0000路灯坏了"}', '{"text": "\\ud83d路灯坏了"}', '{"text": "😀"}']
-)
-def test_strange_text_is_still_text(server: Server, body: str) -> None:
+@pytest.mark.parametrize("text", ["a\\u0000路灯坏了", "\\ud83d路灯坏了", "路灯坏了\\udc00"])
+def test_no_text_is_refused_and_said_where(server: Server, text: str) -> None:
+    bodies = {
+        "/v1/classify": (f'{{"text": "{text}"}}', "text（有空字符"),
+        "/v1/classify/batch": (f'{{"texts": ["好", "{text}"]}}', "texts.1（有空字符"),
+    }
     with server.client() as client:
-        done = client.post(
-            "/v1/classify", content=body, headers={"content-type": "application/json"}
-        )
+        for path, (body, told) in bodies.items():
+            done = client.post(path, content=body, headers={"content-type": "application/json"})
+            assert done.status_code == 422
+            assert told in done.json()["detail"]
+
+
+def test_strange_text_is_still_text(server: Server) -> None:
+    with server.client() as client:
+        done = client.post("/v1/classify", json={"text": "😀\n\t\x1b路灯坏了"})
     assert done.status_code == 200
     assert done.json()["primary"]
 
