@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,13 +54,18 @@ def home() -> Path:
 
 
 def models_folder() -> Path:
-    """Where trained models are kept; made if missing."""
+    """Where trained models are kept; made if missing.
+
+    Raises:
+        InputError: it cannot be made, or not be written in.
+    """
     folder = home() / "models"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise InputError(
-            f"建不了文件夹 {folder}（{error.strerror}），请用环境变量 WEILEI_HOME 换个位置"
+            f"写不了文件夹 {folder}（{error.strerror}），请用环境变量 WEILEI_HOME 换个位置"
         ) from None
     return folder
 

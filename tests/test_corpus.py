@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,7 @@ from classifier.bundle import shipped_model
 from classifier.duplicates import near_duplicate_groups
 from tests.conftest import ROOT
 from training.corpus import Item, read_items, split_by_group
+from training.release import model_name
 
 CORPUS = ROOT / "training" / "data" / "corpus.jsonl"
 REGISTERS = {
@@ -127,6 +129,35 @@ def test_splits_as_others_call_them(tmp_path: Path, taxonomy: Taxonomy) -> None:
     )
     found = [it.split for it in read_items(tmp_path / "a.csv", taxonomy)]
     assert found == ["train", "dev", "dev", "dev", "test", ""]
+
+
+def test_labels_without_a_text_are_said(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    workbook = Workbook()
+    for row in (["内容", "类别"], ["路灯不亮", "微城管"], [None, "微安全"], [None, None]):
+        workbook.active.append(row)
+    workbook.active.merge_cells("A2:A3")
+    workbook.save(tmp_path / "a.xlsx")
+    said: list[str] = []
+    assert len(read_items(tmp_path / "a.xlsx", taxonomy, say=said.append)) == 1
+    assert "1 行有类别、没有正文（合并的单元格" in said[-1]
+    assert "第 3 行" in said[-1]
+
+
+def test_a_name_that_is_no_text(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    """Archives packed on Windows leave GBK names on Linux; a report cannot hold them."""
+    file = tmp_path / os.fsdecode("标注.csv".encode("gbk"))
+    file.write_text("内容,类别\n路灯不亮,微城管\n", encoding="utf-8")
+    (item,) = read_items(file, taxonomy)
+    assert f"{item.where}{item.source}".encode()
+    assert model_name(file.stem).encode()
+    assert model_name("标" * 80) == "标" * 60
+
+
+def test_not_a_number_is_empty(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    rows = '{"text": NaN, "label": "微交通"}\n{"text": "路灯不亮", "label": NaN}\n'
+    (tmp_path / "a.jsonl").write_text(rows, encoding="utf-8")
+    with pytest.raises(InputError, match=r"有 1 行[^:]*：\n  第 2 行：没有写类别"):
+        read_items(tmp_path / "a.jsonl", taxonomy)
 
 
 def test_odd_co_handling_is_left_out(tmp_path: Path, taxonomy: Taxonomy) -> None:

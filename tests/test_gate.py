@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from classifier import InputError, ModelError, SuggestionClassifier, registry
+from classifier import InputError, ModelError, SuggestionClassifier, bundle, registry
 from classifier.bundle import RUNTIME_FILES, shipped_model
 from classifier.cli.models import models
 from tests.conftest import Run
+from training.corpus import Item
+from training.data_check import Parts
 from training.gate import compare, lane_warning
+from training.run import _measure, run
 
 
 def rights(n: int, wrong: int) -> np.ndarray:
@@ -89,6 +92,38 @@ def test_switching_and_switching_back(trained: Path) -> None:
     assert SuggestionClassifier.from_pretrained().model_id == shipped
     with pytest.raises(InputError, match="现有的：shipped、自己的-1"):
         registry.use("没有的")
+
+
+def test_a_class_by_another_id_is_the_same_class(trained: Path, tmp_path: Path) -> None:
+    text = (shipped_model() / "taxonomy.toml").read_text(encoding="utf-8")
+    source, fresh = tmp_path / "source", tmp_path / "fresh"
+    shutil.copytree(trained / "models" / "自己的-1", source)
+    (source / "taxonomy.toml").write_text(
+        text.replace('id = "transport"', 'id = "jt"'), encoding="utf-8"
+    )
+    manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["files"], manifest["format"]
+    (source / "manifest.json").unlink()
+    bundle.write(source, fresh, manifest, set())
+    texts = ["三路公交车等了四十分钟不来", "公交站牌看不清楚，车总是晚点"]
+    parts = Parts([], [], [], [Item(t, "jt", where=t, group=i) for i, t in enumerate(texts)])
+    training = {"data": {}, "base": "shipped", "options": {}, "libraries": {}}
+    said: list[str] = []
+    found = _measure(fresh, parts, tmp_path / "报告.html", training, said.append)
+    assert (found.new, found.old) == (1, 1)
+    assert all("分类表不同" not in line for line in said)
+
+
+def test_what_the_end_needs_is_looked_at_first(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.use("自己的-1")
+    (trained / "models" / "自己的-1" / "ngrams.npz").write_bytes(b"")
+    with pytest.raises(ModelError, match="校验值不符"):
+        run([tmp_path / "没有.xlsx"], tmp_path / "m", say=print)
+    monkeypatch.setenv("WEILEI_HOME", str(trained / "current"))
+    with pytest.raises(InputError, match="WEILEI_HOME"):
+        run([tmp_path / "没有.xlsx"], tmp_path / "m", say=print)
 
 
 def test_a_model_that_is_gone_is_said_so(trained: Path) -> None:

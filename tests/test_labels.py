@@ -57,7 +57,7 @@ def test_workbook_to_label(weilei: Run, tmp_path: Path) -> None:
 
 def test_nothing_to_choose_from(clf: SuggestionClassifier, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("内容,类别\n路灯不亮,微城管\n", encoding="utf-8")
-    with pytest.raises(InputError, match="没有要标的"):
+    with pytest.raises(InputError, match=r"没有要标的.*1 行的“类别”列已经写了"):
         suggest_labels(tmp_path / "a.csv", clf, tmp_path / "b.xlsx")
     shutil.copy(EXAMPLES, tmp_path / "c.xlsx")
     with pytest.raises(InputError, match="输入文件"):
@@ -65,6 +65,8 @@ def test_nothing_to_choose_from(clf: SuggestionClassifier, tmp_path: Path) -> No
     (tmp_path / "c.xlsx").unlink()
     with pytest.raises(InputError, match="下拉框"):
         suggest_labels(tmp_path / "a.csv", clf, tmp_path / "b.csv")
+    with pytest.raises(InputError, match=r"没有.* 不存在"):
+        suggest_labels(tmp_path / "a.csv", clf, tmp_path / "没有" / "b.xlsx")
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
 
 

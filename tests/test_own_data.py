@@ -49,6 +49,7 @@ def test_what_was_read_is_shown_and_split_by_group(tmp_path: Path, taxonomy: Tax
     parts, shown = parts_of(tmp_path, [*GOOD, GOOD[0], GOOD[1]], taxonomy)
     assert "共 92 条，2 类，完全重复 2 条" in shown
     assert "字数中位数" in shown
+    assert "微安全、微居住、微养老、微政务、微城管、其他一个例子也没有，新模型认不出" in shown
     everywhere = [parts.train, parts.validation, parts.calibration, parts.test]
     assert sum(map(len, everywhere)) == 92
     assert all(everywhere)
@@ -72,7 +73,18 @@ def test_same_text_with_two_classes_is_listed_and_left_out(
     [
         ([(t, "微交通") for t in TEXTS], "只有一个类别"),
         ([(TEXTS[0], "微交通")] * 40 + [(TEXTS[1], "微文化")] * 40, "重复"),
-        ([*GOOD, *[(f"{t}吗", "微教育") for t in ("校车", "作业", "补课")]], "微教育 3 条"),
+        (
+            [
+                *GOOD,
+                *[(f"{t}吗", "微教育") for t in ("校车", "作业", "补课", "食堂", "操场")],
+                *[(f"{t}吗", "其他") for t in ("你好", "在不在", "谢谢")],
+            ],
+            "其他 3 条。请补几条，或加 --merge-rare",
+        ),
+        (
+            [*GOOD, *[(f"{t}吗", "其他") for t in ("你好", "在不在", "谢谢")]],
+            "其他 3 条。请补几条，或去掉这些行",
+        ),
         (GOOD[:20], "40 条以上"),
         ([], "没有可用的行"),
         ([*GOOD, ("校车太少", None)], "合并的单元格"),
@@ -112,6 +124,19 @@ def test_rows_marked_test_are_kept_for_the_comparison(tmp_path: Path, taxonomy: 
     assert len(parts.calibration) == len({it.where for it in parts.calibration})
 
 
+def test_calibration_rows_are_unlike_the_training_rows(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    marked = [(t, c, "calibration" if i < 20 else "") for i, (t, c) in enumerate(GOOD)]
+    marked += [(f"{t}！", c, "calibration") for t, c in GOOD[40:43]]  # their twins are learned from
+    lines = ["内容,类别,split", *[",".join(row) for row in marked]]
+    (tmp_path / "a.csv").write_text("\n".join(lines), encoding="utf-8")
+    shown: list[str] = []
+    parts = read_parts(
+        [tmp_path / "a.csv"], taxonomy, say=shown.append, seed=1, validation_share=0.06
+    )  # fmt: skip
+    assert {it.text for it in parts.calibration} == set(TEXTS[:20])
+    assert "校准行里有 3 条和训练的近乎重复，不用来校准" in shown
+
+
 @pytest.mark.parametrize("split", ["calibration", "test"])
 def test_nothing_marked_to_learn_from(tmp_path: Path, taxonomy: Taxonomy, split: str) -> None:
     lines = ["内容,类别,split", *[f"{t},{c},{split}" for t, c in GOOD]]
@@ -135,6 +160,10 @@ def test_parquet_and_saved_datasets(tmp_path: Path, taxonomy: Taxonomy) -> None:
         str(tmp_path / "a.parquet")
     )
     assert read_items(tmp_path / "a.parquet", taxonomy)[0].primary == "transport"
+    rows["label"] = [0, -1]  # as datasets mark what has no label
+    Dataset.from_dict(rows, features=features).save_to_disk(str(tmp_path / "没标完"))
+    with pytest.raises(InputError, match="第 2 行：没有写类别"):
+        read_items(tmp_path / "没标完", taxonomy)
     (tmp_path / "空的").mkdir()
     with pytest.raises(InputError, match="save_to_disk"):
         read_items(tmp_path / "空的", taxonomy)
@@ -143,10 +172,18 @@ def test_parquet_and_saved_datasets(tmp_path: Path, taxonomy: Taxonomy) -> None:
 def test_too_many_rows_are_refused_before_reading(
     tmp_path: Path, taxonomy: Taxonomy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.corpus._MOST_ROWS", 2)
+    monkeypatch.setattr("training.corpus.MOST_ROWS", 2)
     (tmp_path / "a.csv").write_text("内容,类别\n" + "路灯,微城管\n" * 3, encoding="utf-8")
     with pytest.raises(InputError, match="抽取一部分"):
         read_items(tmp_path / "a.csv", taxonomy)
+    for name in ("b.csv", "c.csv"):
+        (tmp_path / name).write_text("内容,类别\n路灯,微城管\n公交,微交通\n", encoding="utf-8")
+    monkeypatch.setattr("training.data_check.MOST_ROWS", 2)
+    with pytest.raises(InputError, match="这 2 个文件一共 有 4 行"):
+        read_parts(
+            [tmp_path / "b.csv", tmp_path / "c.csv"], taxonomy, say=print, seed=1,
+            validation_share=0.06,
+        )  # fmt: skip
 
 
 def test_the_split_hardly_changes_when_rows_are_added() -> None:
@@ -168,5 +205,6 @@ def test_files_of_one_name_are_measured_apart(tmp_path: Path, clf: SuggestionCla
     assert {name: found["n"] for name, found in report["sets"].items()} == {"x": 2, "x-2": 3}
     assert (tmp_path / "出" / "confusion-x-2.png").is_file()
     assert f"{files[1]}：3 条（编码 UTF-8）" in said
+    assert "\n== x：2 条" in said  # nothing tells whether they were learned from
     with pytest.raises(InputError, match="写不了文件夹"):
         measure(files, clf.bundle.path, files[0], say=said.append)

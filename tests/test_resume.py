@@ -12,16 +12,23 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
-from classifier import InputError
+from classifier import InputError, Taxonomy
 from classifier.bundle import shipped_model
 from tests.conftest import ROOT
-from training.resume import last_finished, work_folder
+from training.corpus import read_items
+from training.progress import TrainingProgress
+from training.resume import MarkFinished, last_finished, work_folder
+from training.run import run
+from training.train import Recipe, fine_tune
 
 LINES = (ROOT / "training" / "data" / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
 
@@ -130,6 +137,59 @@ def test_half_written_checkpoints_are_not_used(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint-15").exists()
     shutil.rmtree(tmp_path / "checkpoint-10")
     assert last_finished(tmp_path) == str(tmp_path / "checkpoint-5")
+
+
+def test_half_deleted_checkpoints_are_not_used(tmp_path: Path) -> None:
+    for step in (5, 10):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "model.safetensors").touch()
+        state = SimpleNamespace(global_step=step)
+        MarkFinished().on_save(SimpleNamespace(output_dir=str(tmp_path)), state, None)
+    (tmp_path / "checkpoint-10" / "model.safetensors").unlink()
+    assert last_finished(tmp_path) == str(tmp_path / "checkpoint-5")
+
+
+def test_the_bar_ends_when_training_is_broken_off(
+    office: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the cursor stays hidden."""
+    bars = []
+
+    class Kept(TrainingProgress):
+        def __init__(self) -> None:
+            super().__init__()
+            bars.append(self.bar)
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            assert self.bar.live.is_started
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.train.TrainingProgress", Kept)
+    taxonomy = Taxonomy.load(shipped_model() / "taxonomy.toml")
+    items = read_items(office / "标注.csv", taxonomy)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(items[:16], items[16:24], taxonomy, office / "小", tmp_path, Recipe(epochs=1))
+    assert not bars[0].live.is_started
+
+
+def test_files_in_another_order_are_another_plan(
+    office: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = []
+
+    def stop(target: Path, plan: dict[str, Any]) -> None:
+        plans.append(plan)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.run.work_folder", stop)
+    one, two = office / "标注.csv", tmp_path / "二.csv"
+    two.write_text("内容,类别\n路灯不亮,微交通\n", encoding="utf-8")
+    for files in ([one, two], [two, one], [one, two, two]):
+        with suppress(KeyboardInterrupt):
+            run(files, tmp_path / "m", say=lambda line: None)
+    assert len(plans) == 3
+    assert all(a != b for a, b in combinations(plans, 2))
 
 
 def test_work_folder_is_kept_after_an_error_and_only_for_the_same_plan(tmp_path: Path) -> None:

@@ -30,3 +30,8 @@ def test_wrong_labels_are_found() -> None:
     assert len(hits) >= 0.5 * len(found)
     assert all(s.given != s.suggested for s in found)
     assert len(suspects(mixed, taxonomy, most=3)) == 3
+    # A class with one example, or with copies only, says nothing and hinders nothing.
+    alone = [replace(items[0], primary="safety", where=str(n)) for n in range(8)]
+    few = [it for it in items if it.primary in (items[0].primary, items[-1].primary)]
+    assert suspects([*few, *alone], taxonomy) == suspects(few, taxonomy)
+    assert suspects([*[it for it in few if it.primary == items[0].primary], *alone], taxonomy) == []

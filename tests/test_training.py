@@ -61,6 +61,7 @@ def test_train_evaluate_and_tag(weilei: Run, tmp_path: Path) -> None:
     assert "准确率" in done.stdout
     report = json.loads((tmp_path / "评测" / "evaluation.json").read_text(encoding="utf-8"))
     assert report["sets"]["标注"]["accuracy"] > 0.8
+    assert "标注：240 条，这份标注训练过这个模型，数字偏高" in done.stdout
     assert (tmp_path / "评测" / "confusion-标注.png").stat().st_size > 5000
 
 
@@ -156,6 +157,11 @@ def test_bound_and_curve() -> None:
     assert [r[0] for r in rows] == sorted((r[0] for r in rows), reverse=True)
     assert rows[-1][1] == pytest.approx(0.8)
     assert all(bound >= error for _, _, error, bound in rows)
+
+
+def test_a_curve_of_nothing() -> None:
+    """Few letters to calibrate on may all be 其他, which never goes through."""
+    assert risk_curve(np.zeros(0), np.zeros(0, dtype=bool), [[]], total=8) == []
 
 
 def test_the_bound_is_that_of_the_worst_source() -> None:

@@ -70,6 +70,8 @@ def risk_curve(
             length m: the city, and the file, whose labels are one reader's.
         total: number of all messages, those that never go through included.
     """
+    if not len(confidence):  # nothing may go through: no threshold keeps a promise
+        return []
     order = np.argsort(-confidence, kind="stable")
     confidence, wrong = confidence[order], (~correct[order]).cumsum()
     parts = [

@@ -56,10 +56,16 @@ def suggest_labels(
         raise InputError(f"待标的表要有下拉框，-o 请写成 .xlsx，而不是 {output.name}")
     if output.resolve() == file.resolve():
         raise InputError(f"-o 不能是输入文件 {file} 自己，请换个名字")
+    if not output.resolve().parent.is_dir():
+        raise InputError(f"文件夹 {output.resolve().parent} 不存在，请先建好，或用 -o 换个位置")
     pool = read_pool(file, text)
     chosen = choose(pool.texts, classifier, n)
     if not chosen:
-        raise InputError(f"{file} 里没有要标的：没有类别、又看得懂的建议一条也没有")
+        filled = pool.source.total - len(pool.rows)
+        why = (
+            f"（{filled} 行的“{CLASS}”列已经写了；写的不是微类，就把这一列改名）" if filled else ""
+        )
+        raise InputError(f"{file} 里没有要标的：没有类别、又看得懂的建议一条也没有{why}")
     write_whole(output, lambda path: _write(path, pool, chosen, classifier.taxonomy))
     return len(chosen), len(pool.texts)
 

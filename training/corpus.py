@@ -14,6 +14,7 @@ from classifier.duplicates import near_duplicate_groups
 from classifier.errors import InputError
 from classifier.tables import Source, find_column, open_table, text_columns
 from classifier.tables.plain import detect_encoding, json_lines
+from classifier.tables.target import clean
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields, normalise
 
@@ -21,7 +22,7 @@ LABEL_COLUMNS = ("类别", "标签", "分类", "主标签", "微类", "label", "
 ROW = "原来的行号"  # a column of what suggest-labels wrote, where labels may be left open
 SPLITS = ("train", "calibration", "dev", "test", "")
 _OTHER_SPLITS = {"validation": "dev", "valid": "dev", "val": "dev"}
-_MOST_ROWS = 300_000  # of a file; more would take days on an office computer
+MOST_ROWS = 300_000  # more would take days on an office computer
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def read_items(
 
     Labels may be ids or Chinese names of the taxonomy. Rows without any text
     are left out, and those of ``suggest-labels`` that have no label yet. `say`
-    is told what was read: how many rows, of which sheet.
+    is told what was read, and what not: how many rows, of which sheet.
 
     Raises:
         InputError: no such file or column, nothing to read, labels outside
@@ -73,22 +74,22 @@ def read_items(
         MissingExtra: Parquet without pyarrow.
     """
     path = Path(path)
+    shown = clean(str(path), ".jsonl")  # a name from a GBK archive may be no text
     header, total, note, rows = _saved_dataset(path) if path.is_dir() else _table(path, text)
-    if total > _MOST_ROWS:
-        raise InputError(
-            f"{path} 有 {total:,} 行，一次最多用 {_MOST_ROWS:,} 行训练。"
-            "请抽取一部分另存再试，例如每类抽 2 万条"
-        )
+    if total > MOST_ROWS:
+        raise InputError(too_many(str(path), total))
     texts = text_columns(header, text)
     labels = find_column(header, label, LABEL_COLUMNS, "--label", "类别")
-    items, wrong, unlabelled = [], [], 0
+    items, wrong, unlabelled, empty = [], [], 0, []
     unknown: dict[str, list[int]] = {}
     for n, row in rows:
         body = _string(row.get(texts[-1]))
         title = _string(row.get(texts[0])) if len(texts) > 1 else ""
-        if not normalise(join_fields(title, body)):
-            continue
         named = _string(row.get(labels))
+        if not normalise(join_fields(title, body)):
+            if named:
+                empty.append(n)
+            continue
         if not named and ROW in header:
             unlabelled += 1
             continue
@@ -107,11 +108,11 @@ def read_items(
                 primary=primary.id,
                 secondary=_secondary(row.get("secondary") or row.get("协办"), taxonomy, primary.id),
                 split=split,
-                source=_string(row.get("source")) or path.stem,
+                source=_string(row.get("source")) or clean(path.stem, ".jsonl"),
                 register=_string(row.get("register")),
                 indirect=bool(row.get("indirect")),
                 hard=bool(row.get("hard")),
-                where=f"{path} 第 {n} 行",
+                where=f"{shown} 第 {n} 行",
             )
         )
     if wrong:
@@ -123,6 +124,8 @@ def read_items(
     say(f"{path}：{len(items)} 条" + (f"（{note}）" if note else ""))
     if unlabelled:
         say(f"  另有 {unlabelled} 行还没有标类别，没有用")
+    if empty:
+        say(f"  另有 {len(empty)} 行有类别、没有正文（{_MERGED}），没有用：第 {_first(empty)} 行")
     return items
 
 
@@ -165,15 +168,26 @@ def _saved_dataset(path: Path) -> tuple[list[str], int, str, _Rows]:
             kinds = {k: f for k, f in part.features.items() if isinstance(f, ClassLabel)}
             for row in part:
                 n += 1
-                named = {k: f.int2str(row[k]) for k, f in kinds.items() if row[k] is not None}
+                named = {
+                    k: f.int2str(row[k]) if row[k] is not None and row[k] >= 0 else ""
+                    for k, f in kinds.items()  # -1 stands for: not labelled
+                }
                 yield n, {"split": str(name), **row, **named}
 
     header = list(dict.fromkeys(c for part in parts.values() for c in part.column_names))
     return header, sum(len(part) for part in parts.values()), "", walk()
 
 
+def too_many(what: str, rows: int) -> str:
+    """What to say of more than `MOST_ROWS` rows."""
+    return (
+        f"{what} 有 {rows:,} 行，一次最多用 {MOST_ROWS:,} 行训练。"
+        "请抽取一部分另存再试，例如每类抽 2 万条"
+    )
+
+
 def _string(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return "" if value is None or value != value else str(value).strip()  # NaN is empty, too
 
 
 def _secondary(value: Any, taxonomy: Taxonomy, primary: str) -> tuple[str, ...]:
@@ -182,7 +196,8 @@ def _secondary(value: Any, taxonomy: Taxonomy, primary: str) -> tuple[str, ...]:
     return tuple(c.id for c in found if c and c.id not in (primary, taxonomy.abstain))
 
 
-_UNLABELLED = "没有写类别（合并的单元格只有第一格有字，请取消合并再填满）"
+_MERGED = "合并的单元格只有第一格有字，请取消合并再填满"
+_UNLABELLED = f"没有写类别（{_MERGED}）"
 
 
 def _first(numbers: Sequence[int]) -> str:

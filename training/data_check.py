@@ -11,7 +11,15 @@ from statistics import median
 from classifier.errors import InputError
 from classifier.taxonomy import Taxonomy
 from classifier.text import normalise
-from training.corpus import Item, Say, read_items, split_by_group, with_groups
+from training.corpus import (
+    MOST_ROWS,
+    Item,
+    Say,
+    read_items,
+    split_by_group,
+    too_many,
+    with_groups,
+)
 
 LEAST = 8  # examples below which a class cannot be learned
 LEAST_CALIBRATION = 8
@@ -69,6 +77,8 @@ def read_parts(
     named = Counter(files)
     read = {file: read_items(file, taxonomy, text=text, label=label, say=say) for file in named}
     items = [it for found in read.values() for it in found]
+    if len(items) > MOST_ROWS:
+        raise InputError(too_many(f"这 {len(named)} 个文件一共", len(items)))
     _say_summary(items, say)
     items = with_groups(items)
     wrong = contradictions([it for it in items if it.split not in HELD_OUT])
@@ -151,11 +161,15 @@ def check(items: Sequence[Item], taxonomy: Taxonomy) -> None:
         raise InputError(
             f"{len(items)} 行里几乎都是同一条建议的重复，不重样的不到 {LEAST} 条，没法训练"
         )
-    few = [f"{c.name} {counts[c.id]} 条" for c in taxonomy if 0 < counts[c.id] < LEAST]
+    few = [c for c in taxonomy if 0 < counts[c.id] < LEAST]
     if few:
+        named = "，".join(f"{c.name} {counts[c.id]} 条" for c in few)
+        other = taxonomy.abstain
+        merged = sum(counts[c] for c in {other, *(c.id for c in few)})
+        merge = other and {other} != {c.id for c in few} and merged >= LEAST
         raise InputError(
-            f"这些类别的例子（去掉重复）少于 {LEAST} 条，学不会：{'，'.join(few)}。"
-            "请补几条，或加 --merge-rare 并进“其他”再训练"
+            f"这些类别的例子（去掉重复）少于 {LEAST} 条，学不会：{named}。请补几条"
+            + ("，或加 --merge-rare 并进“其他”再训练" if merge else "，或去掉这些行再训练")
         )
 
 
@@ -166,11 +180,12 @@ def split(items: Sequence[Item], seed: int, validation_share: float, say: Say) -
         InputError: too few to calibrate on.
     """
     known = [it for it in items if it.split in ("", "train")]
-    calibration = [it for it in items if it.split == "calibration"]
+    calibration = _unlike([it for it in items if it.split == "calibration"], known)
     test = [it for it in items if it.split in HELD_OUT]
+    if copies := sum(it.split == "calibration" for it in items) - len(calibration):
+        say(f"校准行里有 {copies} 条和训练的近乎重复，不用来校准")
     if test:
-        groups = {it.group for it in known + calibration}
-        fresh = [it for it in test if it.group not in groups]
+        fresh = _unlike(test, known + calibration)
         if len(fresh) < len(test):
             say(f"测试行里有 {len(test) - len(fresh)} 条和训练的近乎重复，不用来比较")
         test = fresh
@@ -187,6 +202,12 @@ def split(items: Sequence[Item], seed: int, validation_share: float, say: Say) -
     return Parts(*split_by_group(known, validation_share, seed), calibration, test)
 
 
+def _unlike(items: Sequence[Item], others: Sequence[Item]) -> list[Item]:
+    """Those of `items` that are no near-duplicates of `others`."""
+    groups = {it.group for it in others}
+    return [it for it in items if it.group not in groups]
+
+
 def _say_split(parts: Parts, taxonomy: Taxonomy, say: Say) -> None:
     groups = [it.group for it in parts.known + parts.calibration + parts.test]
     say(f"近乎重复的 {len(groups) - len(set(groups))} 条，同一组不会分到两边")
@@ -197,3 +218,15 @@ def _say_split(parts: Parts, taxonomy: Taxonomy, say: Say) -> None:
     )
     counts = Counter(it.primary for it in parts.known)
     say("训练部分：" + "，".join(f"{c.name} {counts[c.id]}" for c in taxonomy))
+    if warning := missing_warning(parts, taxonomy):
+        say(warning)
+
+
+def missing_warning(parts: Parts, taxonomy: Taxonomy) -> str:
+    """What to say of classes without any example, which no comparison can miss, or ""."""
+    known = {it.primary for it in parts.known}
+    missing = "、".join(c.name for c in taxonomy if c.id not in known)
+    return missing and (
+        f"注意：{missing}一个例子也没有，新模型认不出这些类，和现在的模型比也看不出来。"
+        "请补几条，或用 --taxonomy 给一张没有这些类的分类表"
+    )

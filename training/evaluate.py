@@ -214,6 +214,7 @@ def evaluate(
     for name, items in sets.items():
         scored = score(name, items, classifier)
         report["sets"][name] = figures(scored, classifier)
+        report["sets"][name]["held_out"] = all(it.split in HELD_OUT for it in items)
         if checkpoint is not None:
             report["sets"][name]["torch"] = against_torch(scored, checkpoint, classifier)
         _draw(scored, taxonomy, output)

@@ -10,6 +10,7 @@ from classifier import SuggestionClassifier
 from classifier.bundle import NGRAMS, check_target, shipped_model
 from classifier.errors import InputError
 from classifier.ngrams import NgramModel
+from classifier.tables.target import clean
 from classifier.taxonomy import Taxonomy
 from training.corpus import Say, read_items
 from training.evaluate import evaluate
@@ -50,8 +51,10 @@ def measure(
         peers=peers,
     )
     say(f"模型 {report['model']}")
+    named = _names(files)
     for name, found in report["sets"].items():
-        for line in lines(name, found):
+        say(f"\n== {name}：{found['n']} 条{_seen(named[name], found['held_out'], classifier)}")
+        for line in lines(found):
             say(line)
     say(f"图和 JSON 在 {output}")
     return report
@@ -61,18 +64,28 @@ def _names(files: Iterable[Path]) -> dict[str, Path]:
     """The files by the names of their figures and pictures: the second ``x`` is ``x-2``."""
     named: dict[str, Path] = {}
     for file in dict.fromkeys(files):
-        n, name = 1, file.stem
+        stem = clean(file.stem, ".jsonl")
+        n, name = 1, stem
         while name in named:
             n += 1
-            name = f"{file.stem}-{n}"
+            name = f"{stem}-{n}"
         named[name] = file
     return named
 
 
-def lines(name: str, found: dict[str, Any]) -> list[str]:
+def _seen(file: Path, held_out: bool, classifier: SuggestionClassifier) -> str:
+    """What can be said of whether the classifier was trained on what it is measured on."""
+    if held_out:
+        return "，都没有参加训练"
+    learned = classifier.bundle.manifest.get("training", {}).get("data", {})
+    if fingerprint(file) in learned.values():
+        return "，这份标注训练过这个模型，数字偏高；没有参加训练的怎样，见训练报告"
+    return ""
+
+
+def lines(found: dict[str, Any]) -> list[str]:
     """The figures of one set as lines of text."""
     out = [
-        f"\n== {name}：{found['n']} 条，都没有参加训练",
         f"准确率 {found['accuracy']:.3f}   宏平均 F1 {found['macro_f1']:.3f}（至少 20 条的类）",
     ]
     for title, peer in found.get("peers", {}).items():
@@ -143,7 +156,7 @@ def export_checkpoint(
         chosen,
         NgramModel.load(ngrams) if ngrams.is_file() else NgramModel.silent(len(categories)),
         card=about,
-        training={"data": {str(file): fingerprint(file) for file in files}},
+        training={"data": {clean(str(file), ".jsonl"): fingerprint(file) for file in files}},
     )
     say(f"模型已写入 {output}（用 {len(chosen)} 条校准）")
     return output

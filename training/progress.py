@@ -17,7 +17,10 @@ def quiet_libraries() -> None:
 
 
 class TrainingProgress(TrainerCallback):
-    """A bar with the time left on standard error."""
+    """A bar with the time left on standard error, within ``with progress.bar:``.
+
+    So it also ends, and gives the cursor back, where training does not end well.
+    """
 
     def __init__(self) -> None:
         self.bar = Progress(
@@ -33,7 +36,6 @@ class TrainingProgress(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.bar.update(self.task, total=state.max_steps)
-        self.bar.start()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.bar.update(self.task, completed=state.global_step)
@@ -44,6 +46,3 @@ class TrainingProgress(TrainerCallback):
         if metrics and not self.bar.finished:
             accuracy = metrics.get("eval_accuracy", float("nan"))
             self.bar.console.print(f"第 {state.epoch:.0f} 遍：验证集准确率 {accuracy:.3f}")
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar.stop()

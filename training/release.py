@@ -19,6 +19,7 @@ from classifier import __version__, bundle, decision
 from classifier.encoder import OnnxEncoder
 from classifier.errors import InputError, ModelError
 from classifier.ngrams import NgramModel
+from classifier.tables.target import clean
 from classifier.taxonomy import Taxonomy
 from classifier.text import TextEncoder, readable
 from training.calibrate import calibrate
@@ -27,6 +28,7 @@ from training.export import quantise, to_onnx
 
 TRAINING_FILES = {"model.safetensors"}
 _LEAST = 8  # calibration items
+_LONGEST_NAME = 60  # characters; names of files have at most 255 bytes
 MAX_LENGTH = 256  # what the model reads; training at 128 extends to it without loss
 
 
@@ -114,7 +116,7 @@ def release(
         (folder / bundle.CARD).write_text(card or _short_card(taxonomy, figures), encoding="utf-8")
         digest = bundle.sha256(folder / "model.onnx")[:8]
         manifest = {
-            "id": f"{target.name}-{date.today():%Y%m%d}-{digest}",
+            "id": f"{model_name(target.name)}-{date.today():%Y%m%d}-{digest}",
             "library": __version__,
             "max_length": max_length,
             "pad_id": tokenizer.pad_token_id,
@@ -123,6 +125,11 @@ def release(
         }
         bundle.write(folder, target, manifest, TRAINING_FILES)
     return target
+
+
+def model_name(name: str) -> str:
+    """`name`, or what of it can stand in names of files with something before and after it."""
+    return clean(name, ".jsonl")[:_LONGEST_NAME] or "model"
 
 
 def _short_card(taxonomy: Taxonomy, figures: dict[str, Any]) -> str:

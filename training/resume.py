@@ -20,19 +20,32 @@ _PLAN = "plan.json"
 
 
 class MarkFinished(TrainerCallback):
-    """Marks a checkpoint once all its files are written; a kill may come before."""
+    """Marks a checkpoint once all its files are written; a kill may come before.
+
+    The mark names them: the trainer deletes old checkpoints file by file, and a kill may
+    come in between, too.
+    """
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / _MARK).touch()
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        names = "\n".join(p.name for p in folder.iterdir())
+        (folder / _MARK).write_text(names, encoding="utf-8")
+
+
+def _whole(folder: Path) -> bool:
+    mark = folder / _MARK
+    return mark.is_file() and all(
+        (folder / name).exists() for name in mark.read_text(encoding="utf-8").split("\n")
+    )
 
 
 def last_finished(checkpoints: Path) -> str | None:
-    """The newest whole checkpoint; what is newer is deleted, being half written."""
+    """The newest whole checkpoint; what is newer is deleted, being half written or half gone."""
     found = sorted(
         checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]), reverse=True
     )
     for folder in found:
-        if (folder / _MARK).is_file():
+        if _whole(folder):
             return str(folder)
         shutil.rmtree(folder)
     return None
@@ -71,13 +84,14 @@ def work_folder(output: Path, plan: dict[str, Any]) -> Iterator[tuple[Path, bool
     except Timeout:
         raise InputError(f"{output} 正在由另一个 weilei train 训练，请等它结束") from None
     try:
-        text = json.dumps(plan, ensure_ascii=False, indent=1, sort_keys=True)
-        kept = (work / _PLAN).is_file() and (work / _PLAN).read_text(encoding="utf-8") == text
+        text = json.dumps(plan, indent=1, sort_keys=True)
+        before = (work / _PLAN).read_bytes() if (work / _PLAN).is_file() else b""
+        kept = before == text.encode()
         if not kept:
             for path in work.iterdir():
                 if path.is_dir():
                     shutil.rmtree(path)
-            (work / _PLAN).write_text(text, encoding="utf-8")
+            (work / _PLAN).write_bytes(text.encode())
         yield work, kept and last_finished(work / "checkpoints") is not None
     finally:
         lock.release()

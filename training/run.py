@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -15,20 +16,22 @@ import numpy as np
 from safetensors import SafetensorError
 
 from classifier import SuggestionClassifier, __version__, bundle, registry
-from classifier.bundle import MANIFEST, check_target, sha256, shipped_model
+from classifier.bundle import MANIFEST, Bundle, check_target, sha256, shipped_model
 from classifier.errors import InputError
+from classifier.tables.target import clean
 from classifier.taxonomy import Taxonomy
 from training import base as base_encoder
 from training.corpus import Say
-from training.data_check import Parts, read_parts
+from training.data_check import Parts, missing_warning, read_parts
 from training.evaluate import score
 from training.fast import refit_head
 from training.gate import Comparison, compare, lane_warning
 from training.ngrams import train_ngrams
 from training.progress import quiet_libraries
-from training.release import release
+from training.release import model_name, release
 from training.report import write_report
 from training.resume import fingerprint, work_folder
+from training.taxonomy_diff import successor
 from training.train import Recipe, fine_tune
 from training.unpack import unpack
 
@@ -71,27 +74,33 @@ def run(
         recipe = replace(recipe, epochs=epochs)
     if seed is not None:
         recipe = replace(recipe, seed=seed)
-    target = output.resolve() if output else registry.models_folder() / Path(files[0]).stem
+    folder = registry.models_folder()
+    target = output.resolve() if output else folder / model_name(Path(files[0]).stem)
     if not target.parent.is_dir():
         raise InputError(f"文件夹 {target.parent} 不存在，请先建好，或用 -o 换个位置")
     if output:
         check_target(target)
+    # It is what the new model is compared with: better looked at now than after the training.
+    Bundle.open(registry.model_in_use())
     categories = Taxonomy.load(taxonomy_file)
     parts = read_parts(
         files, categories, say=say, seed=recipe.seed, validation_share=recipe.validation_share,
         text=text, label=label, merge_rare=merge_rare,
     )  # fmt: skip
     training: dict[str, Any] = {
-        "data": {str(file): fingerprint(file) for file in files},
+        "data": {clean(str(file), ".jsonl"): fingerprint(file) for file in files},
         "base": base or "shipped",
         "options": {"text": text, "label": label, "merge_rare": merge_rare, "fast": fast},
         "libraries": {"weilei": __version__, **{name: version(name) for name in _LIBRARIES}},
     }
-    plan = {**training, "recipe": asdict(recipe), "taxonomy": sha256(taxonomy_file),
-            "weights": _weights(base)}  # fmt: skip
+    # The files also in their order and as often as they are named: both decide the batches.
+    plan = {**training, "files": list(map(str, files)), "recipe": asdict(recipe),
+            "taxonomy": sha256(taxonomy_file), "weights": _weights(base)}  # fmt: skip
     with _room(target), work_folder(target, plan) as (work, begun):
         if begun:
             say("接着上次没有做完的训练")
+        kept_taxonomy = work / "taxonomy.toml"  # the file may be edited while it trains
+        shutil.copyfile(taxonomy_file, kept_taxonomy)
         start = _base(base, taxonomy, work)
         teach = refit_head if fast else fine_tune
         figures = teach(parts.train, parts.validation, categories, start, work, recipe)
@@ -101,7 +110,7 @@ def run(
         release(
             work / "best",
             fresh,
-            taxonomy_file,
+            kept_taxonomy,
             parts.calibration,
             train_ngrams(
                 [it.full_text for it in parts.known],
@@ -121,20 +130,25 @@ def _measure(
 ) -> Comparison:
     """Compare the new model with the one in use on the test part, and write the report."""
     new, old = SuggestionClassifier.from_pretrained(fresh), SuggestionClassifier.from_pretrained()
-    if set(new.taxonomy.ids) - set(old.taxonomy.ids):
+    # A class that only has another id by now is still the same class.
+    now = {c.id: (successor(c, new.taxonomy) or c).id for c in old.taxonomy}
+    if set(new.taxonomy.ids) - set(now.values()):
         say("两个模型的分类表不同：现在用的模型没有的类，比较时都算它错")
     scored = score("test", parts.test, new)
     before = old.predict([it.full_text for it in parts.test])
-    old_said = np.array([p.primary_id for p in before])
+    old_said = np.array([now.get(p.primary_id, p.primary_id) for p in before])
     gold = np.array([it.primary for it in parts.test])
     comparison = compare(scored.gold == scored.guess, gold == old_said)
-    warning = lane_warning(scored.predictions, before, len(parts.calibration), new.max_error)
-    if warning:
+    warnings = [
+        lane_warning(scored.predictions, before, len(parts.calibration), new.max_error),
+        missing_warning(parts, new.taxonomy),
+    ]
+    for warning in filter(None, warnings):
         say(warning)
     write_report(
         report, new, scored, parts,
-        warning=warning, old_id=old.model_id, old_said=old_said, comparison=comparison,
-        training=training,
+        warning="。".join(filter(None, warnings)), old_id=old.model_id, old_said=old_said,
+        comparison=comparison, training=training,
     )  # fmt: skip
     return comparison
 
@@ -165,8 +179,9 @@ def _keep(
             f"现在用的是 {model_id}；换回去：weilei models use shipped（或 weilei models 里的编号）"
         )
     else:
+        worse = "新模型比现在用的差，" if comparison.n > 1 else ""
         say(
-            f"新模型比现在用的差，没有换上。它留在 {kept}；"
+            f"{worse}没有换上。它留在 {kept}；"
             f"一定要用：weilei models use {model_id}，或训练时加 --force"
         )
     say(f"训练报告（里面有原文，请不要外传）：{kept_report}")

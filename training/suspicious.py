@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,15 +38,17 @@ def suspects(items: Sequence[Item], taxonomy: Taxonomy, most: int = 30) -> list[
 
     Each item is judged by a logistic regression that saw neither it nor its
     near-duplicates, on the features of the shipped encoder, which has seen no
-    label of this city.
+    label of this city. A class of one group only has nothing to be judged by.
     """
     items = list({it.where: it for it in items}.values())[:_MOST]
+    n_groups = Counter(c for c, _ in {(it.primary, it.group) for it in items})
+    items = [it for it in items if n_groups[it.primary] > 1]
     classes = sorted({it.primary for it in items}, key=taxonomy.index)
+    if len(classes) < 2:
+        return []
     labels = np.array([classes.index(it.primary) for it in items])
     groups = np.array([it.group for it in items])
-    folds = min(_FOLDS, int(np.bincount(labels).min()))
-    if folds < 2:
-        return []
+    folds = min(_FOLDS, *(n_groups[c] for c in classes))
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, tol=1e-2))
     probabilities = np.full((len(items), len(classes)), 1e-6)
     splits = StratifiedGroupKFold(folds, shuffle=True, random_state=0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from classifier.taxonomy import Category, Taxonomy
+from classifier.text import normalise
 from training.corpus import Item, read_items
 from training.data_check import LEAST
 
@@ -74,7 +75,9 @@ def report(
     ]
     yield from read
     known = {c.id: successor(c, new) or c for c in both}
-    counts = Counter(known[it.primary].id for it in items)
+    # As training counts them: copies once.
+    distinct = {(known[it.primary].id, normalise(it.full_text)) for it in items}
+    counts = Counter(c for c, _ in distinct)
     moving = [it for it in items if known[it.primary].id not in new.ids]
     yield f"标注 {len(items)} 条：{len(items) - len(moving)} 条不用动，{len(moving)} 条要重新定类"
     yield from _moving(moving, found.dropped, new)

@@ -355,9 +355,11 @@ def fine_tune(
     )
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(TrainingProgress())
+    progress = TrainingProgress()
+    trainer.add_callback(progress)
     trainer.add_callback(MarkFinished())
-    trainer.train(resume_from_checkpoint=last_finished(work / "checkpoints"))
+    with progress.bar:
+        trainer.train(resume_from_checkpoint=last_finished(work / "checkpoints"))
     figures = trainer.evaluate()
     trainer.save_model(str(work / "best"))
     tokenizer.save_pretrained(str(work / "best"))

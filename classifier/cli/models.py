@@ -22,7 +22,8 @@ def _list() -> None:
     grid = Grid("", "编号", "什么时候", "测试准确率", "说明", box=None, header_style="bold")
     for version in registry.versions():
         record = version.record
-        tested = f"{record['accuracy']:.3f}（{record['n_test']} 条）" if record else ""
+        compared = record and record["n_test"] > 1
+        tested = f"{record['accuracy']:.3f}（{record['n_test']} 条）" if compared else ""
         note = "随软件带的" if version.id == registry.SHIPPED else str(record.get("note", ""))
         mark = "正在用" if version.in_use else ""
         grid.add_row(mark, version.id, str(record.get("when", ""))[:16], tested, note)
