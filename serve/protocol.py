@@ -27,7 +27,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     Attributes:
         patience: seconds from the first byte of a request to the end of its headers (of its body
-            if it is refused).
+            if it is refused), and that an answer may wait to be read on.
         refusal: target and headers of a request → the whole answer if it is to be refused.
     """
 
@@ -38,6 +38,7 @@ class PatientProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _answer: bytes | None = None  # to the refused request that is being read or was read last
     _held: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     # Bytes of headers that are still coming, without those of the piece in which they began.
     _head: int | None = None
     _fault = 400  # of a request that cannot be parsed
@@ -97,6 +98,17 @@ class PatientProtocol(HttpToolsProtocol):
         else:
             self._held = self.loop.call_later(_HOLD, self._refuse)
 
+    def pause_writing(self) -> None:
+        """The client does not read as fast as we write; one that does not read at all is slow."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.patience, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It reads."""
+        if self._unread is not None:
+            self._unread.cancel()
+        super().resume_writing()
+
     def shutdown(self) -> None:
         """Owe nobody an answer."""
         self._refuse()
@@ -105,8 +117,9 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing left to watch."""
         self._stop()
-        if self._held is not None:
-            self._held.cancel()
+        for timer in (self._held, self._unread):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
     def _refuse(self) -> None:

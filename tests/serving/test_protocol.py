@@ -41,6 +41,8 @@ async def app(scope, receive, send):  # type: ignore[no-untyped-def]
         taken += len(message.get("body", b""))
         more = message.get("more_body", False)
     body = f"{scope['path']} {taken}".encode()
+    if scope["path"] == "/large":
+        body *= 1_000_000
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -192,3 +194,19 @@ def test_large_bodies_behind_one_another_are_no_large_headers(address: tuple[str
     with socket.create_connection(address, timeout=10) as connection:
         connection.sendall(piece * 3)
         assert [status for status, _ in answers(connection, 3)] == [200] * 3
+
+
+def test_who_does_not_read_the_answer_is_let_go(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PatientProtocol, "patience", 0.5)
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(request("/large"))
+        assert answers(connection, 1)[0][0] == 200  # slowly, but without end
+        connection.sendall(request("/large"))
+        time.sleep(2)
+        taken = 0
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(1 << 20):
+                taken += len(part)
+        assert taken < 9_000_000
