@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from classifier.errors import InputError
-from serve.app import create_app
+from serve.app import create_app, set_up_logging
 from serve.protocol import PatientProtocol
 from serve.settings import CONFIG, PREFIX, load_settings
 
 _STOP_WITHIN = 8  # seconds for accepted work after draining
+log = logging.getLogger("weilei.serve")
 
 
 def run(config: Path | None = None, **given: Any) -> None:
@@ -26,13 +29,16 @@ def run(config: Path | None = None, **given: Any) -> None:
         InputError: the settings are wrong, or the port is in use.
         ModelError: the model folder cannot be used.
     """
+    if config is None and CONFIG in os.environ:
+        config = Path(os.environ[CONFIG])
     settings = load_settings(config, **given)
     _check_free(settings.host, settings.port)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    set_up_logging()
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
         "http": PatientProtocol,
+        "ws": "none",  # there are none, and the guard would not see them
         "access_log": False,  # it would hold addresses with their queries
         "log_config": None,
         "log_level": "error",  # its warnings are of single requests, and not JSON
@@ -40,9 +46,12 @@ def run(config: Path | None = None, **given: Any) -> None:
         "server_header": False,
         "date_header": True,
     }
-    logging.getLogger("weilei.serve").setLevel(logging.INFO)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    line = {"time": round(time.time(), 3), "serving": f"http://{host}:{settings.port}/"}
     if settings.workers == 1:
-        uvicorn.run(create_app(settings), **options)
+        app = create_app(settings)
+        log.info(json.dumps(line))
+        uvicorn.run(app, **options)
         return
     # Workers are new processes: they read the same file and environment again.
     if config is not None:
@@ -50,6 +59,7 @@ def run(config: Path | None = None, **given: Any) -> None:
     for name, value in given.items():
         if value is not None:
             os.environ[PREFIX + name.upper()] = str(value)
+    log.info(json.dumps(line))
     uvicorn.run("serve.app:create_app", factory=True, workers=settings.workers, **options)
 
 

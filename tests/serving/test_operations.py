@@ -72,6 +72,26 @@ def test_a_worker_that_is_killed_is_replaced(start: Start) -> None:
         _until(answers)
 
 
+def test_several_workers_log_and_stop_at_once(start: Start) -> None:
+    """Somebody who looks at the progress of a table does not hold the server up."""
+    server = start(workers=2, drain=0.2)
+    rows = "内容\n" + "路灯坏了半个月没人修\n" * 100_000
+    with server.client() as client:
+        place = client.post("/v1/files", files={"file": ("a.csv", rows.encode())}).headers[
+            "location"
+        ]
+        with client.stream("GET", f"{place}/events") as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("event: progress")
+            begun = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            assert "event: done" not in list(lines)
+    server.process.wait(10)
+    assert time.monotonic() - begun < 6
+    assert '"route": "/v1/files"' in server.logged()
+    assert "Traceback" not in server.logged()
+
+
 def _children(pid: int) -> list[int]:
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
