@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     max_queue: int = Field(16_000, ge=1, description="排队的字数上限，超过回 429")
     max_batch: int = Field(500, ge=1, description="一次一起算的字数")
     deadline: float = Field(5.0, gt=0, description="一个请求最多等几秒，超过回 504")
-    slow_client: float = Field(10.0, gt=0, description="发请求头、请求体最慢几秒")
+    slow_client: float = Field(10.0, gt=0, description="发请求头、请求体、收回答最慢几秒")
     drain: float = Field(1.0, ge=0, le=5, description="收到停止信号后再接几秒，/readyz 已是 503")
     files: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()) / f"weilei-files-{_user()}",
@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     @classmethod
     def _rate(cls, rate: str) -> str:
         try:
-            limits.parse(rate)
+            [_] = limits.parse_many(rate)  # of several only the first one would count
         except ValueError:
             raise ValueError("要写成“次数/时间”，如 1200/minute、20/second") from None
         return rate
