@@ -6,19 +6,23 @@ import errno
 import json
 import logging
 import os
+import signal
 import socket
 import time
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
+from classifier import SuggestionClassifier
 from classifier.errors import InputError
 from serve.app import create_app, set_up_logging
 from serve.protocol import PatientProtocol
 from serve.settings import CONFIG, PREFIX, load_settings
 
 _STOP_WITHIN = 8  # seconds for accepted work after draining
+_START_WITHIN = 10  # seconds for a worker to be ready for a signal
 log = logging.getLogger("weilei.serve")
 
 
@@ -53,6 +57,10 @@ def run(config: Path | None = None, **given: Any) -> None:
         log.info(json.dumps(line))
         uvicorn.run(app, **options)
         return
+    # A worker could only die of a model that cannot be used, again and again.
+    SuggestionClassifier.from_pretrained(
+        settings.model, taxonomy=settings.taxonomy, max_error=settings.max_error
+    )
     # Workers are new processes: they read the same file and environment again.
     if config is not None:
         os.environ[CONFIG] = str(config)
@@ -60,7 +68,24 @@ def run(config: Path | None = None, **given: Any) -> None:
         if value is not None:
             os.environ[PREFIX + name.upper()] = str(value)
     log.info(json.dumps(line))
-    uvicorn.run("serve.app:create_app", factory=True, workers=settings.workers, **options)
+    setup = uvicorn.Config(
+        "serve.app:create_app", factory=True, workers=settings.workers, **options
+    )
+    _Workers(setup, sockets=[setup.bind_socket()]).run()
+
+
+class _Workers(Multiprocess):
+    """uvicorn's own, except that SIGHUP is for the workers.
+
+    uvicorn would replace them: tables that are being tagged would be lost, and a new
+    one that is not ready within seconds, on a busy machine, would be given up.
+    """
+
+    def handle_hup(self) -> None:
+        for process in self.processes:
+            # The signal would end one that is only starting.
+            if process.wait_until_ready(_START_WITHIN, self.should_exit) and process.pid:
+                os.kill(process.pid, signal.SIGHUP)
 
 
 def _check_free(host: str, port: int) -> None:

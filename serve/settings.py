@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="端口")
     workers: int = Field(1, ge=1, le=64, description="进程数，互不共享")
     threads: int | None = Field(None, ge=1, description="每个进程用几个核，不写就全用")
-    model: Path | None = Field(None, description="模型文件夹，不写就用随软件带的")
+    model: Path | None = Field(None, description="模型文件夹，不写就用正在用的")
     taxonomy: Path | None = Field(None, description="改过主办单位的分类表")
     max_error: float | None = Field(None, gt=0, lt=1, description="自动通道承诺的错误率")
     api_keys: _Several = Field((), description="钥匙的 SHA-256（64 位十六进制），可以几把")
