@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -41,6 +43,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         ModelError: the model folder cannot be used.
     """
     if settings is None:  # a worker process of uvicorn
+        set_up_logging()
         file = os.environ.get(CONFIG)
         settings = load_settings(Path(file) if file else None)
     runtime = Runtime(settings)
@@ -78,6 +81,15 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         allow_headers=["content-type", "x-api-key"], max_age=600,
         expose_headers=["retry-after", "x-request-id"],
     )  # fmt: skip
+
+
+def set_up_logging() -> None:
+    """One line of JSON a request; of others only what they call a warning."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("weilei.serve").setLevel(logging.INFO)
+    # These two quote what they stumble over: a byte of the body, the value of a cell.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="openpyxl")
 
 
 class _Cors(CORSMiddleware):

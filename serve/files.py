@@ -2,7 +2,8 @@
 
 The state is a small file, so that any worker can answer for a table that
 another one is working on. A folder is gone after an hour or when it is
-deleted; a worker that finds the folder of its table gone stops.
+deleted; a worker that finds the folder of its table gone stops. What else is
+in the place for uploads is not ours, and is left alone.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from classifier import SuggestionClassifier
 from classifier.decision import AUTO, REVIEW
-from classifier.errors import WeileiError
+from classifier.errors import MissingExtra, WeileiError
+from classifier.privacy import mask
 from classifier.tables.source import SUFFIXES
+from classifier.tables.target import clean
 from classifier.tagging import LANES, TAGGED, Report, tag_file
 from serve.errors import ProblemError, problem
 from serve.settings import Settings
@@ -31,8 +35,12 @@ STATE = "状态.json"
 _TOUCH = 0.3  # seconds between two notes of progress
 _BEAT = 10.0  # seconds between two signs that a table, queued or running, is not forgotten
 _DEAD = 60.0  # seconds without a sign after which nobody works on a table any more
-_SHOWN = 100  # review rows in the state
+_SHOWN = 500  # characters of a row for review; the state is read again and again
+_STOP_WITHIN = 0.8  # seconds for the table that is being worked on when the server stops
+_STOPPED = "服务停止了，请重新上传。"
 _OPEN = ("queued", "running")
+_SOURCE = "原表"
+_OURS = re.compile(r"\.?\w{22}", re.ASCII)  # names of our folders; with a dot they are deleted
 
 
 class _GoneError(Exception):
@@ -42,12 +50,18 @@ class _GoneError(Exception):
 class Files:
     """Receives, tags, answers for and removes uploaded tables."""
 
-    def __init__(self, settings: Settings, classifier: Callable[[], SuggestionClassifier]) -> None:
-        self._settings, self._classifier = settings, classifier
+    def __init__(
+        self,
+        settings: Settings,
+        classifier: Callable[[], SuggestionClassifier],
+        draining: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._settings, self._classifier, self._draining = settings, classifier, draining
         self._root = settings.files
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="files")
         self._closing = False
         self._at_work: set[Path] = set()  # folders of the tables queued or running here
+        self._jobs: set[Future[None]] = set()
 
     async def receive(
         self, name: str, data: BinaryIO, owner: str, options: dict[str, Any]
@@ -58,12 +72,12 @@ class Files:
             ProblemError: 422 for a name that is no table's, 429 for too many tables, 507 if
                 there is no place for it.
         """
-        name = Path(name.replace("\\", "/")).name[-120:]
+        name = clean(Path(name.replace("\\", "/")).name[-120:])
         suffix = Path(name).suffix.lower()
         if suffix not in SUFFIXES:
             raise ProblemError(422, f"只收表格文件（{'、'.join(SUFFIXES)}）。")
         folder = self._root / secrets.token_urlsafe(16).replace("-", "_")
-        source = folder / f"原表{suffix}"
+        source = folder / f"{_SOURCE}{suffix}"
         state = {
             "id": folder.name, "name": name, "owner": owner, "state": "queued", "done": 0,
             "total": None, "rows": None, "classes": {}, "lanes": {}, "note": "", "columns": [],
@@ -81,7 +95,9 @@ class Files:
             detail = f"服务器存不下这个文件（{error.strerror}），请告诉管理员。"
             raise ProblemError(507, detail) from None
         self._at_work.add(folder)
-        self._pool.submit(self._tag, folder, source, state, options)
+        job = self._pool.submit(self._tag, folder, source, state, options)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
         return public(state)
 
     def state(self, number: str, owner: str) -> dict[str, Any]:
@@ -111,11 +127,18 @@ class Files:
             ProblemError: 404.
         """
         self._own(number, owner)
-        shutil.rmtree(self._root / number, ignore_errors=True)
+        folder = self._root / number
+        # Moved away first: what is being written there meanwhile would outlive the deletion.
+        with contextlib.suppress(OSError):
+            folder = folder.rename(self._root / f".{number}")
+        shutil.rmtree(folder, ignore_errors=True)
 
     async def events(self, number: str, owner: str) -> AsyncIterator[dict[str, str]]:
-        """Progress of a table as server-sent events, until it is done or failed."""
-        while True:
+        """Progress of a table as server-sent events, until it is done or failed.
+
+        They end, too, when the server is to stop, which would wait for them.
+        """
+        while not self._draining():
             try:
                 state = self.state(number, owner)
             except ProblemError as error:
@@ -140,13 +163,14 @@ class Files:
     async def sweep(self) -> None:
         """Every minute, remove what is too old."""
         while True:
-            await asyncio.to_thread(self._sweep)
+            with contextlib.suppress(OSError):  # no permission, or deleted by another worker
+                await asyncio.to_thread(self._sweep)
             await asyncio.sleep(min(60.0, self._settings.keep_files / 4))
 
     def _sweep(self) -> None:
         if not self._root.is_dir():
             return
-        for folder in self._root.iterdir():
+        for folder in filter(_ours, self._root.iterdir()):
             try:
                 age = time.time() - folder.stat().st_mtime
             except FileNotFoundError:
@@ -164,9 +188,21 @@ class Files:
             await asyncio.sleep(_BEAT)
 
     async def close(self) -> None:
-        """Stop; tables that are not finished are told so."""
+        """Stop; tables that are not finished are told so.
+
+        A large one that is just being read or written does not look up for minutes.
+        """
         self._closing = True
-        await asyncio.to_thread(self._pool.shutdown)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        until = time.monotonic() + _STOP_WITHIN
+        while self._jobs and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        for folder in list(self._at_work):
+            state = _read(folder)
+            if state is not None and state["state"] in _OPEN:
+                _fail(state, _STOPPED)
+                with contextlib.suppress(_GoneError, OSError):
+                    _write(folder, state)
 
     def _own(self, number: str, owner: str) -> dict[str, Any]:
         folder = self._root / number
@@ -199,16 +235,19 @@ class Files:
             report = tag_file(
                 source,
                 self._classifier().with_max_error(options.pop("max_error")),
-                output=folder / f"结果{_kind(source)}",
+                output=folder,
                 started=begin,
                 progress=note,
                 **options,
             )
             state.update(state="done", **_summary(report))
         except _GoneError:
-            _fail(state, "服务停止了，请重新上传。")
+            _fail(state, _STOPPED)
+        except MissingExtra:
+            _fail(state, f"服务器没有装读 {source.suffix} 的部分，请换成 .xlsx 或 .csv 再试。")
         except WeileiError as error:
-            _fail(state, str(error).replace(str(source), state["name"]))
+            said = _readable(error, source, state["name"])
+            _fail(state, said, 422 if said else 507)
         except Exception as error:  # the table must not stay “running” for ever
             _fail(state, f"打标时出错（{type(error).__name__}），请检查表格，或换成 .xlsx 再试。")
         try:
@@ -241,24 +280,40 @@ def _summary(report: Report) -> dict[str, Any]:
             for what, rows in report.problems.items()
         ],
         "review": [
-            {"row": n, "text": text, "primary": added[0], "probability": added[2],
-             "reason": added[4]}
+            {"row": n, "text": text[:_SHOWN] + "…" * (len(text) > _SHOWN), "primary": added[0],
+             "probability": added[2], "reason": added[4]}
             for n, text, added in report.review
         ],
     }  # fmt: skip
 
 
-def _kind(source: Path) -> str:
-    return source.suffix if source.suffix in (".jsonl", ".parquet") else ".xlsx"
+def _readable(error: WeileiError, source: Path, name: str) -> str:
+    """What the library says, for somebody who sees neither our folders nor a command line.
+
+    Nothing, if it is about a file that the server could not write. The columns
+    of a table without header are what a citizen wrote.
+    """
+    said = str(error).replace(str(source), name)
+    if str(source.parent) in said:
+        return ""
+    said = said.replace("请用 --text 列名 指明", "请写在“正文在哪一列”（text）里")
+    return clean(mask(said.replace("--text ", "“正文在哪一列”（text）")))
 
 
-def _fail(state: dict[str, Any], detail: str) -> None:
-    state.update(state="failed", error=json.loads(bytes(problem(422, detail).body)))
+def _fail(state: dict[str, Any], detail: str, status: int = 422) -> None:
+    state.update(state="failed", error=json.loads(bytes(problem(status, detail).body)))
 
 
 def _copy(data: BinaryIO, target: Path) -> None:
     with target.open("xb") as out:
         shutil.copyfileobj(data, out)
+
+
+def _ours(folder: Path) -> bool:
+    """Whether a folder was made by :meth:`Files.receive`."""
+    return _OURS.fullmatch(folder.name) is not None and (
+        (folder / STATE).exists() or any(folder.glob(f"{_SOURCE}.*"))
+    )
 
 
 def _read(folder: Path) -> dict[str, Any] | None:

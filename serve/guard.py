@@ -65,16 +65,24 @@ class Guard:
             await self.app(scope, receive, send)
             return
         number, started, status, sent = uuid.uuid4().hex, time.perf_counter(), 500, False
+        replaced = False
         scope.setdefault("state", {})["request_id"] = number
         # What can be got can be asked about; uvicorn, which keeps its own scope, sends no body.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         inner = {**scope, "method": method}
 
         async def answer(message: Message) -> None:
-            nonlocal status, sent
+            nonlocal status, sent, replaced
+            if replaced:
+                return
             if message["type"] == "http.response.start":
                 status, sent = message["status"], True
-                named = {name for name, _ in message["headers"]}
+                named = dict(message["headers"])
+                # Starlette's own refusal of a Range, in English.
+                if status >= 400 and named.get(b"content-type", b"").startswith(b"text/plain"):
+                    await answered(scope, _of_range(status, named))(scope, receive, answer)
+                    replaced = True
+                    return
                 extra = [*HEADERS, (b"x-request-id", number.encode())]
                 if scope["path"].startswith("/v1/") or scope["path"] == "/metrics":
                     extra.append(NO_STORE)
@@ -162,6 +170,12 @@ def answered(scope: Scope, error: ProblemError) -> JSONResponse:
     """An error as the answer to a request, with the number of the request."""
     instance = f"urn:uuid:{uuid.UUID(scope['state']['request_id'])}"
     return problem(error.status, error.detail, error.headers, instance)
+
+
+def _of_range(status: int, headers: dict[bytes, bytes]) -> ProblemError:
+    if status != 416:
+        return ProblemError(status, "请求头 Range 写得不对，请从头下载。")
+    return ProblemError(416, headers={"Content-Range": headers[b"content-range"].decode()})
 
 
 def _method(scope: Scope) -> str:

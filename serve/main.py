@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
+import signal
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
+from classifier import SuggestionClassifier
 from classifier.errors import InputError
-from serve.app import create_app
+from serve.app import create_app, set_up_logging
 from serve.protocol import PatientProtocol
 from serve.settings import CONFIG, PREFIX, load_settings
 
 _STOP_WITHIN = 8  # seconds for accepted work after draining
+_START_WITHIN = 10  # seconds for a worker to be ready for a signal
+log = logging.getLogger("weilei.serve")
 
 
 def run(config: Path | None = None, **given: Any) -> None:
@@ -26,13 +33,16 @@ def run(config: Path | None = None, **given: Any) -> None:
         InputError: the settings are wrong, or the port is in use.
         ModelError: the model folder cannot be used.
     """
+    if config is None and CONFIG in os.environ:
+        config = Path(os.environ[CONFIG])
     settings = load_settings(config, **given)
     _check_free(settings.host, settings.port)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    set_up_logging()
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
         "http": PatientProtocol,
+        "ws": "none",  # there are none, and the guard would not see them
         "access_log": False,  # it would hold addresses with their queries
         "log_config": None,
         "log_level": "error",  # its warnings are of single requests, and not JSON
@@ -40,17 +50,42 @@ def run(config: Path | None = None, **given: Any) -> None:
         "server_header": False,
         "date_header": True,
     }
-    logging.getLogger("weilei.serve").setLevel(logging.INFO)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    line = {"time": round(time.time(), 3), "serving": f"http://{host}:{settings.port}/"}
     if settings.workers == 1:
-        uvicorn.run(create_app(settings), **options)
+        app = create_app(settings)
+        log.info(json.dumps(line))
+        uvicorn.run(app, **options)
         return
+    # A worker could only die of a model that cannot be used, again and again.
+    SuggestionClassifier.from_pretrained(
+        settings.model, taxonomy=settings.taxonomy, max_error=settings.max_error
+    )
     # Workers are new processes: they read the same file and environment again.
     if config is not None:
         os.environ[CONFIG] = str(config)
     for name, value in given.items():
         if value is not None:
             os.environ[PREFIX + name.upper()] = str(value)
-    uvicorn.run("serve.app:create_app", factory=True, workers=settings.workers, **options)
+    log.info(json.dumps(line))
+    setup = uvicorn.Config(
+        "serve.app:create_app", factory=True, workers=settings.workers, **options
+    )
+    _Workers(setup, sockets=[setup.bind_socket()]).run()
+
+
+class _Workers(Multiprocess):
+    """uvicorn's own, except that SIGHUP is for the workers.
+
+    uvicorn would replace them: tables that are being tagged would be lost, and a new
+    one that is not ready within seconds, on a busy machine, would be given up.
+    """
+
+    def handle_hup(self) -> None:
+        for process in self.processes:
+            # The signal would end one that is only starting.
+            if process.wait_until_ready(_START_WITHIN, self.should_exit) and process.pid:
+                os.kill(process.pid, signal.SIGHUP)
 
 
 def _check_free(host: str, port: int) -> None:

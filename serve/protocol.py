@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serve.refusals import refused
@@ -27,7 +28,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     Attributes:
         patience: seconds from the first byte of a request to the end of its headers (of its body
-            if it is refused).
+            if it is refused), and that an answer may wait to be read on.
         refusal: target and headers of a request → the whole answer if it is to be refused.
     """
 
@@ -38,6 +39,7 @@ class PatientProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _answer: bytes | None = None  # to the refused request that is being read or was read last
     _held: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     # Bytes of headers that are still coming, without those of the piece in which they began.
     _head: int | None = None
     _fault = 400  # of a request that cannot be parsed
@@ -53,7 +55,8 @@ class PatientProtocol(HttpToolsProtocol):
             self._start()
         if self._head is not None:
             self._head += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._head is not None and self._head > _MOST_HEAD:
             self._end(431)
 
@@ -73,8 +76,10 @@ class PatientProtocol(HttpToolsProtocol):
         if len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers) > _MOST_HEAD:
             self._fault = 431
             raise ValueError  # the parser stops
+        if self.parser.should_upgrade():
+            return  # it comes again
         idle = self.cycle is None or self.cycle.response_complete
-        if idle and not self.expect_100_continue and not self.parser.should_upgrade():
+        if idle and not self.expect_100_continue:
             self._answer = self.refusal(self.url, self.headers)
         if self._answer is None:
             self._stop()
@@ -87,6 +92,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Say the refusal a little later."""
+        if self.parser.should_upgrade():
+            return
         if self._answer is None:
             super().on_message_complete()
             return
@@ -97,6 +104,17 @@ class PatientProtocol(HttpToolsProtocol):
         else:
             self._held = self.loop.call_later(_HOLD, self._refuse)
 
+    def pause_writing(self) -> None:
+        """The client does not read as fast as we write; one that does not read at all is slow."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.patience, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It reads."""
+        if self._unread is not None:
+            self._unread.cancel()
+        super().resume_writing()
+
     def shutdown(self) -> None:
         """Owe nobody an answer."""
         self._refuse()
@@ -105,9 +123,37 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing left to watch."""
         self._stop()
-        if self._held is not None:
-            self._held.cancel()
+        for timer in (self._held, self._unread):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on(data[upgrade.args[0] :])
+
+    def _go_on(self, rest: bytes) -> None:
+        """An offer to change the protocol, as Java makes for HTTP/2, is not taken.
+
+        The parser stops there and drops the body; a new one gets the request without the offer.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._end(400)
+            return
+        close = [] if self.parser.should_keep_alive() else [(b"connection", b"close")]
+        version = self.parser.get_http_version().encode()
+        lines = [method + b" " + self.url + b" HTTP/" + version]
+        own = (b"connection", b"upgrade", b"http2-settings")
+        headers = [(n, v) for n, v in self.headers if n not in own]
+        lines += [name + b": " + value for name, value in [*headers, *close]]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self._feed(b"\r\n".join([*lines, b"", rest]))
 
     def _refuse(self) -> None:
         if self._answer is None:

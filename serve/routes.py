@@ -12,6 +12,8 @@ from sse_starlette import EventSourceResponse
 
 from classifier import Prediction
 from classifier.bundle import CARD
+from classifier.tables.source import SUFFIXES
+from classifier.tables.target import clean
 from classifier.text import join_fields
 from serve.errors import MEDIA_TYPE, TABLE, ProblemError
 from serve.runtime import Runtime
@@ -132,7 +134,7 @@ async def model(request: Request) -> dict[str, Any]:
 )  # fmt: skip
 async def upload(
     request: Request,
-    file: Annotated[UploadFile, File(description="表格：.xlsx .xls .csv .tsv .jsonl .parquet")],
+    file: Annotated[UploadFile, File(description=f"表格：{' '.join(SUFFIXES)}")],
     text: Annotated[str, Form(description="正文所在的列；标题和正文分两列时写“标题,内容”")] = "",
     max_error: Annotated[float | None, Form(gt=0, lt=1, description="自动通道承诺的错误率")] = None,
     mask: Annotated[bool, Form(description="隐去个人信息")] = False,
@@ -142,7 +144,7 @@ async def upload(
         file.filename or "",
         file.file,
         _owner(request),
-        {"text": text or None, "max_error": max_error, "masked": () if mask else None},
+        {"text": clean(text) or None, "max_error": max_error, "masked": () if mask else None},
     )
     return JSONResponse(state, 202, {"Location": f"/v1/files/{state['id']}"})
 
@@ -170,7 +172,7 @@ async def events(request: Request, number: str) -> EventSourceResponse:
 
 @v1.get(
     "/files/{number}/table", summary="下载打好的表", tags=["表格"],
-    responses=problems(404, 409, 422)
+    responses=problems(400, 404, 409, 416, 422)
     | {200: {"content": {"application/octet-stream": {}}}}, response_class=FileResponse,
 )  # fmt: skip
 async def table(request: Request, number: str) -> FileResponse:

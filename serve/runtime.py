@@ -26,7 +26,7 @@ class Runtime:
         self.metrics = Metrics()
         self.classifier = self._load()
         self._before: SuggestionClassifier | None = None
-        self.files = Files(settings, lambda: self.classifier)
+        self.files = Files(settings, lambda: self.classifier, lambda: self.draining)
         self.batcher: Batcher | None = None
         self.draining = False
 

@@ -135,7 +135,7 @@ class ReviewOut(_Model):
     """要人看的一行。"""
 
     row: int
-    text: str
+    text: str = Field(description="内容，只有开头")
     primary: str
     probability: float
     reason: str

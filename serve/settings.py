@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="端口")
     workers: int = Field(1, ge=1, le=64, description="进程数，互不共享")
     threads: int | None = Field(None, ge=1, description="每个进程用几个核，不写就全用")
-    model: Path | None = Field(None, description="模型文件夹，不写就用随软件带的")
+    model: Path | None = Field(None, description="模型文件夹，不写就用正在用的")
     taxonomy: Path | None = Field(None, description="改过主办单位的分类表")
     max_error: float | None = Field(None, gt=0, lt=1, description="自动通道承诺的错误率")
     api_keys: _Several = Field((), description="钥匙的 SHA-256（64 位十六进制），可以几把")
@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     max_queue: int = Field(16_000, ge=1, description="排队的字数上限，超过回 429")
     max_batch: int = Field(2500, ge=1, description="一次一起算的字数")
     deadline: float = Field(5.0, gt=0, description="一个请求最多等几秒，超过回 504")
-    slow_client: float = Field(10.0, gt=0, description="发请求头、请求体最慢几秒")
+    slow_client: float = Field(10.0, gt=0, description="发请求头、请求体、收回答最慢几秒")
     drain: float = Field(1.0, ge=0, le=5, description="收到停止信号后再接几秒，/readyz 已是 503")
     files: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()) / f"weilei-files-{_user()}",
@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     @classmethod
     def _rate(cls, rate: str) -> str:
         try:
-            limits.parse(rate)
+            [_] = limits.parse_many(rate)  # of several only the first one would count
         except ValueError:
             raise ValueError("要写成“次数/时间”，如 1200/minute、20/second") from None
         return rate

@@ -217,12 +217,14 @@ $("#table").addEventListener("click", async (event) => {
 
 $("#delete").addEventListener("click", async () => {
   const mine = job;
+  const open = follow !== null;
   stop();
   try {
     await api(`v1/files/${mine}`, { method: "DELETE" });
   } catch (problem) {
     if (problem.status !== 404) {
       fail(problem);
+      if (open) poll();
       return;
     }
   }
@@ -243,10 +245,15 @@ for (const name of ["dragleave", "drop"]) {
 }
 drop.addEventListener("drop", (event) => {
   event.preventDefault();
-  if (event.dataTransfer.files.length) $("#file").files = event.dataTransfer.files;
+  const { files } = event.dataTransfer;
+  if (files.length > 1) fail(new Error("一次只能打一张表，请一张一张地放。"));
+  else if (files.length) $("#file").files = files;
 });
 
 if (location.hash.length > 1) {
   const id = location.hash.slice(1);
-  json(`v1/files/${encodeURIComponent(id)}`).then(start, () => reset());
+  json(`v1/files/${encodeURIComponent(id)}`).then(start, (problem) => {
+    if (problem.status === 404) reset();
+    else fail(problem); // the address still leads to the table
+  });
 }

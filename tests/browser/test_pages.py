@@ -247,3 +247,36 @@ def test_a_server_that_is_down_is_said_calmly(page: Any, server: Server) -> None
     upload(page, EXAMPLE)
     page.get_by_role("alert").wait_for()
     assert "连不上" in page.get_by_role("alert").inner_text()
+
+
+def test_a_table_is_not_lost_when_the_server_is_away(
+    page: Any, server: Server, tmp_path: Path
+) -> None:
+    page.goto(f"{server.origin}/files")
+    upload(page, table(tmp_path / "表.xlsx", *["公交车等了四十分钟不来"] * 3000))
+    page.locator("#job").wait_for()
+    refuse = lambda route: route.abort() if route.request.method == "DELETE" else route.fallback()  # noqa: E731
+    page.route("**/v1/**", refuse)
+    page.get_by_role("button", name="从服务器删除").click()
+    page.get_by_role("alert").get_by_text("连不上").wait_for()
+    finished(page)  # it goes on asking
+    page.unroute("**/v1/**", refuse)
+    number = page.url.partition("#")[2]
+    page.route("**/v1/**", lambda route: route.abort())
+    page.reload()
+    page.get_by_role("alert").get_by_text("连不上").wait_for()
+    page.unroute_all()
+    assert page.url.endswith(f"#{number}")
+    page.reload()
+    finished(page)
+
+
+def test_two_files_at_once_are_not_one(page: Any, server: Server) -> None:
+    page.goto(f"{server.origin}/files")
+    dropped = page.evaluate_handle(
+        "() => { const d = new DataTransfer();"
+        "for (const n of ['a', 'b']) d.items.add(new File(['内容'], `${n}.csv`)); return d }"
+    )
+    page.locator("#drop").dispatch_event("drop", {"dataTransfer": dropped})
+    page.get_by_role("alert").get_by_text("一张").wait_for()
+    assert page.locator("#file").evaluate("f => f.files.length") == 0

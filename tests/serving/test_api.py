@@ -250,6 +250,24 @@ def test_no_text_and_no_personal_data_in_log_metrics_or_errors(
         ]
         sent = client.post("/v1/files", files={"file": (table.name, table.read_bytes())})
         finished(client, sent.json()["id"])
+        # A number where Excel expects a date: openpyxl warns of it, and quotes it.
+        book = openpyxl.Workbook()
+        book.active.append(["内容", "日期"])
+        book.active.append(["路灯坏了", int(canary)])
+        book.active["B2"].number_format = "yyyy-mm-dd"
+        book.save(tmp_path / "日期.xlsx")
+        dated = client.post("/v1/files", files={"file": (tmp_path / "日期.xlsx").open("rb")})
+        assert finished(client, dated.json()["id"])["state"] == "done"
+        # A table without header: its columns are called what a citizen wrote.
+        for column in ({}, {"text": f"电话{canary}"}):
+            headless = client.post(
+                "/v1/files", files={"file": ("a.csv", f"张三,{canary}\n".encode())}, data=column
+            )
+            detail = finished(client, headless.json()["id"])["error"]["detail"]  # type: ignore[index]
+            assert canary not in detail
+            assert "--" not in detail
+        broken = {"content-type": "multipart/form-data; boundary=x"}
+        answers.append(client.post("/v1/files", content=f"--x{canary}", headers=broken))
         metrics = client.get("/metrics").text
     for answer in answers[1:]:
         assert canary not in answer.text, answer.request.url
@@ -257,6 +275,33 @@ def test_no_text_and_no_personal_data_in_log_metrics_or_errors(
     assert "金丝雀" not in metrics
     assert canary not in server.logged()
     assert "金丝雀" not in server.logged()
+    assert all(json.loads(line)["time"] for line in server.logged().splitlines())
+
+
+def test_names_in_any_encoding(server: Server) -> None:
+    """Some of them make half characters, which can be neither written nor sent."""
+    part = b'--x\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+    body = part % (b"file", b'; filename="a+2AA-.csv"', "内容\n灯\n".encode())
+    body += part % (b"text", b"", b"+2AA-") + b"--x--\r\n"
+    kind = "multipart/form-data; boundary=x; charset=utf-7"
+    with server.client() as client:
+        sent = client.post("/v1/files", content=body, headers={"content-type": kind})
+        assert sent.status_code == 202
+        assert finished(client, sent.json()["id"])["state"] == "done"
+        lines = '{"\\ud800": "灯"}\n'.encode()
+        sent = client.post("/v1/files", files={"file": ("a.jsonl", lines)})
+        assert "认不出" in finished(client, sent.json()["id"])["error"]["detail"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("asked", "status"), [("bytes=a-b", 400), ("bytes=999999999-", 416)])
+def test_a_range_that_is_not_there_is_a_problem(server: Server, asked: str, status: int) -> None:
+    with server.client() as client:
+        done = client.get("/widget.js", headers={"Range": asked})
+        part = client.get("/widget.js", headers={"Range": "bytes=0-9"})
+    assert (done.status_code, done.json()["status"]) == (status, status)
+    assert done.headers["content-type"] == "application/problem+json"
+    assert ("content-range" in done.headers) == (status == 416)
+    assert (part.status_code, len(part.content)) == (206, 10)
 
 
 def test_a_wrong_method_is_told_all_that_are_right(server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import os
 import re
 import socket
 import threading
@@ -16,8 +17,9 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from classifier import SuggestionClassifier
+from classifier import SuggestionClassifier, tagging
 from classifier.errors import InputError
+from classifier.tables import target
 from serve import files
 from serve.app import create_app
 from serve.errors import ProblemError
@@ -116,6 +118,7 @@ def test_cors_is_closed_unless_set(start: Start, tmp_path: Path) -> None:
         ({"port": -1}, "port 不能小于 0"),
         ({"max_error": 2.0}, "max_error"),
         ({"rate_limit": "abc"}, "rate_limit 要写成"),
+        ({"rate_limit": "1200/minute; 20/second"}, "rate_limit 要写成"),
         ({"api_keys": 5}, "api_keys 要写成列表"),
     ],
 )
@@ -200,6 +203,65 @@ def test_a_table_that_waits_long_is_not_given_up(
         asyncio.run(play())
     finally:
         turn.set()
+
+
+def test_what_else_lies_in_the_place_for_uploads_is_left_alone(tmp_path: Path) -> None:
+    place = files.Files(Settings(files=tmp_path, keep_files=60), lambda: None)  # type: ignore[arg-type, return-value]
+    for name in ("年度报告", "a" * 22, "b" * 22, ".cccccccccccccccccccccc"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ("原表.csv" if name[0] in "b." else "x.csv")).touch()
+        os.utime(tmp_path / name, (0, 0))
+    place._sweep()
+    assert {p.name for p in tmp_path.iterdir()} == {"年度报告", "a" * 22}
+
+
+def test_a_stop_does_not_wait_for_a_table_and_a_deleted_one_is_gone(
+    tmp_path: Path, clf: SuggestionClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = threading.Event()  # stands in for a table that takes minutes to read
+    place = files.Files(Settings(files=tmp_path), lambda: turn.wait(60) and clf)
+
+    async def play() -> None:
+        numbers = []
+        for _ in range(3):
+            table = io.BytesIO("内容\n路灯坏了\n".encode())
+            sent = await place.receive("a.csv", table, "", {"max_error": None})
+            numbers.append(str(sent["id"]))
+        with monkeypatch.context() as m:  # as when a file is written while others are deleted
+            m.setattr(files.shutil, "rmtree", lambda *_, **__: None)
+            place.remove(numbers.pop(), "")
+        assert len([p for p in tmp_path.iterdir() if p.name.isidentifier()]) <= 2
+        begun = time.monotonic()
+        await place.close()
+        assert time.monotonic() - begun < 5
+        for number in numbers:
+            assert "服务停止了" in place.state(number, "")["error"]["detail"]
+
+    try:
+        asyncio.run(play())
+    finally:
+        turn.set()
+
+
+def test_a_table_that_excel_cannot_hold_comes_back_as_csv(
+    tmp_path: Path, clf: SuggestionClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (tagging, target):
+        monkeypatch.setattr(module, "MOST_ROWS", 3)
+    place = files.Files(Settings(files=tmp_path), lambda: clf)
+
+    async def play() -> tuple[Path, str]:
+        table = io.BytesIO("内容\n路灯坏了\n路灯\n灯\n".encode())
+        number = (await place.receive("表.csv", table, "", {"max_error": None}))["id"]
+        while place.state(number, "")["state"] in ("queued", "running"):
+            await asyncio.sleep(0.05)
+        found = place.table(number, "")
+        await place.close()
+        return found
+
+    path, name = asyncio.run(play())
+    assert name == "表-打标.csv"
+    assert "处理通道" in path.read_text(encoding="utf-8-sig")
 
 
 def test_no_place_for_uploads_and_what_nobody_expected(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -70,6 +71,52 @@ def test_a_worker_that_is_killed_is_replaced(start: Start) -> None:
                 return False
 
         _until(answers)
+
+
+def test_several_workers_load_a_new_model_and_stay(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(shipped_model(), folder)
+    server = start(model=folder, workers=2)
+    children = _children(server.process.pid)
+    manifest = folder / "manifest.json"
+    before = json.loads(manifest.read_text("utf-8"))["id"]
+    manifest.write_text(manifest.read_text("utf-8").replace(before, "nummer-2"), "utf-8")
+
+    def model() -> str:
+        with server.client() as client:  # on a connection of its own: either worker may answer
+            return str(client.get("/v1/model").json()["id"])
+
+    server.process.send_signal(signal.SIGHUP)
+    _until(lambda: {model() for _ in range(10)} == {"nummer-2"})
+    ngrams = folder / "ngrams.npz"
+    ngrams.write_bytes(ngrams.read_bytes()[:-1] + b"x")
+    server.process.send_signal(signal.SIGHUP)
+    _until(lambda: server.logged().count("refused") == 2)
+    assert {model() for _ in range(10)} == {"nummer-2"}
+    assert _children(server.process.pid) == children
+
+
+def test_several_workers_and_a_model_that_cannot_be_used(start: Start, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"^出错了：.*模型文件夹"):
+        start(model=tmp_path / "none", workers=2)
+
+
+def test_several_workers_log_and_stop_at_once(start: Start) -> None:
+    """Somebody who looks at the progress of a table does not hold the server up."""
+    server = start(workers=2, drain=0.2)
+    rows = "内容\n" + "路灯坏了半个月没人修\n" * 100_000
+    with server.client() as client:
+        place = client.post("/v1/files", files={"file": ("a.csv", rows.encode())}).headers[
+            "location"
+        ]
+        with client.stream("GET", f"{place}/events") as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("event: progress")
+            server.process.send_signal(signal.SIGTERM)
+            assert "event: done" not in list(lines)
+    server.process.wait(20)
+    assert '"route": "/v1/files"' in server.logged()
+    assert "Traceback" not in server.logged()
 
 
 def _children(pid: int) -> list[int]:

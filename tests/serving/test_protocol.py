@@ -41,6 +41,8 @@ async def app(scope, receive, send):  # type: ignore[no-untyped-def]
         taken += len(message.get("body", b""))
         more = message.get("more_body", False)
     body = f"{scope['path']} {taken}".encode()
+    if scope["path"] == "/large":
+        body *= 1_000_000
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -159,6 +161,7 @@ def test_a_page_of_another_site_is_left_to_the_application(
     [
         (b"HELLO / HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"CONNECT city.example:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + b"a" * 70_000 + b"\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 11_000 + b"\r\n", 431),
         (b"GET /" + b"a" * 66_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
@@ -174,6 +177,30 @@ def test_what_cannot_be_parsed_gets_a_problem_and_the_end(
         assert connection.recv(1) == b""
     [line] = [r.getMessage() for r in caplog.records if r.name == "weilei.serve"]
     assert json.loads(line)["status"] == status
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+def test_an_offer_of_another_protocol_loses_no_body(
+    address: tuple[str, int], room: Room, protocol: str
+) -> None:
+    """Java's own client makes such an offer with its first request."""
+    offer = (
+        f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMA\r\n"
+    )
+    whole = request("/v1/classify", extra=offer)
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(whole + request("/v1/model"))
+        found = answers(connection, 2)
+        for piece in (whole[:30], whole[30:-5], whole[-5:]):
+            connection.sendall(piece)
+            time.sleep(0.1)
+        found += answers(connection, 1)
+        room.full = True
+        connection.sendall(whole)
+        found += answers(connection, 1)
+    assert found[0] == found[2] == (200, b"/v1/classify %d" % len(BODY))
+    assert found[1] == (200, b"/v1/model %d" % len(BODY))
+    assert found[3][0] == 429
 
 
 def test_headers_without_end_are_cut_off(address: tuple[str, int]) -> None:
@@ -192,3 +219,19 @@ def test_large_bodies_behind_one_another_are_no_large_headers(address: tuple[str
     with socket.create_connection(address, timeout=10) as connection:
         connection.sendall(piece * 3)
         assert [status for status, _ in answers(connection, 3)] == [200] * 3
+
+
+def test_who_does_not_read_the_answer_is_let_go(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PatientProtocol, "patience", 0.5)
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(request("/large"))
+        assert answers(connection, 1)[0][0] == 200  # slowly, but without end
+        connection.sendall(request("/large"))
+        time.sleep(2)
+        taken = 0
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(1 << 20):
+                taken += len(part)
+        assert taken < 9_000_000
