@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from classifier.errors import InputError
-from classifier.tables import open_table, text_columns, write_whole
+from classifier.tables import open_table, write_whole
 from classifier.tables.target import CLASS, SAID, find_added, without_guard
 from classifier.taxonomy import Taxonomy
 
@@ -34,12 +34,12 @@ def collect(
         raise InputError(f"-o 不能是打标过的文件 {output} 自己，请换个名字")
     found, seen, wrong = [], 0, []
     for file in files:
-        table = open_table(file)
+        table = open_table(file, f"{CLASS},{SAID}")  # which stand in the header of the right sheet
         before = find_added(table.header, SAID)
         now = None if before is None else find_added(table.header[:before], CLASS)
         if before is None or now is None:
             raise InputError(f"{file} 里没有“{CLASS}”和“{SAID}”两列，不是 weilei tag 打标的结果")
-        columns = text_columns(table.header, text)
+        columns = table.text_columns(text)
         body = table.header.index(columns[-1])
         title = table.header.index(columns[0]) if len(columns) > 1 else None
         for n, row in enumerate(table.rows(), table.first_row):

@@ -9,7 +9,7 @@ from classifier.errors import InputError
 from classifier.tables import text_columns
 from classifier.tables.target import added_names
 from classifier.tagging import ADDED, cells
-from classifier.text import join_fields
+from classifier.text import is_missing, join_fields
 
 ADDED_TO_FRAMES = ADDED[:-1]  # nobody corrects a frame by hand, so 原判 would be 类别 again
 
@@ -27,11 +27,12 @@ def tag_frame(classifier: SuggestionClassifier, frame: Any, text: str | None = N
         InputError: no such column, or not a frame.
     """
     library = type(frame).__module__.partition(".")[0]
-    if library not in ("pandas", "polars"):
+    if library not in ("pandas", "polars") or type(frame).__name__ != "DataFrame":
         raise InputError("tag_frame 只认 pandas 或 polars 的 DataFrame；列表请用 predict")
     header = [str(c) for c in frame.columns]
-    columns = text_columns(header, text)
-    values = [list(frame[c]) for c in columns]
+    at = [header.index(name) for name in text_columns(header, text)]
+    # By place: a name of pandas' may be a number, or stand twice.
+    values = [list(frame.iloc[:, c] if library == "pandas" else frame[:, c]) for c in at]
     if len(values) == 2:
         texts = [join_fields(_string(a), _string(b)) for a, b in zip(*values, strict=True)]
     else:
@@ -46,4 +47,4 @@ def tag_frame(classifier: SuggestionClassifier, frame: Any, text: str | None = N
 
 
 def _string(value: Any) -> str:
-    return "" if value is None or value != value else str(value)
+    return "" if is_missing(value) else str(value)

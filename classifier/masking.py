@@ -9,15 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 from classifier.privacy import SIGNS, mask
+from classifier.tables.columns import plain_name
 
 # A column so called holds what the words behind it would announce in a sentence.
 _CUES = (
-    (re.compile("电话|座机|手机|联系方式"), "电话:"),
+    (re.compile("电话|座机|固话|手机|联系方式"), "电话:"),
     (re.compile("护照|通行证"), "护照:"),
 )
-_NAMES = re.compile(
-    r".*姓名[：:]?|(?:联系|来信|写信|来电|来访|投诉|举报|反映|诉求|信访|留言|建议)人[：:]?"
-)
+_NAMES = re.compile(r".*姓名|(?:联系|来信|写信|来电|来访|投诉|举报|反映|诉求|信访|留言|建议)人")
 _BETWEEN = re.compile(r"([\s,，、;；/]+)")
 
 
@@ -44,7 +43,8 @@ def mask_value(value: Any, also: Collection[str], column: str = "") -> Any:
 
 
 def _mask_text(text: str, also: Collection[str], column: str) -> str:
-    if "names" in also and text.strip() and _NAMES.fullmatch(column.strip()):
+    column = plain_name(column)
+    if "names" in also and text.strip() and _NAMES.fullmatch(column):
         return SIGNS["names"]
     text = mask(text, also)
     for names, cue in _CUES:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from classifier.classifier import SuggestionClassifier
 from classifier.errors import MissingExtra
 from classifier.frames import ADDED_TO_FRAMES
-from classifier.tables.target import PROBABILITY
+from classifier.tables.target import PROBABILITY, added_names
 
 if TYPE_CHECKING:
     import pandas
@@ -52,9 +52,10 @@ def tagger(
 
 def schema(before: StructType) -> StructType:
     """Columns of a tagged table: those of `before`, then the added ones."""
+    names = added_names(before.names, ADDED_TO_FRAMES)
     added = [
-        StructField(name, DoubleType() if name == PROBABILITY else StringType())
-        for name in ADDED_TO_FRAMES
+        StructField(name, DoubleType() if usual == PROBABILITY else StringType())
+        for name, usual in zip(names, ADDED_TO_FRAMES, strict=True)
     ]
     return StructType([*before.fields, *added])
 

@@ -23,7 +23,7 @@ from classifier.errors import InputError
 from classifier.journal import Journal
 from classifier.masking import mask_value
 from classifier.privacy import mask, mask_passages
-from classifier.tables import Source, open_table, open_target, text_columns, write_whole
+from classifier.tables import Source, open_table, open_target, remove_leftovers, write_whole
 from classifier.tables.source import SUFFIXES, Cell
 from classifier.tables.target import (
     CLASS,
@@ -59,6 +59,7 @@ class Report:
     """What became of one file.
 
     Attributes:
+        place: the file, and the sheet that was read.
         columns: names of the columns that were read as text.
         counts: rows by class and lane.
         problems: what was wrong → numbers of the first such rows, as Excel counts.
@@ -66,10 +67,11 @@ class Report:
         repeated: rows by group of near-identical texts, if these were looked for.
         sample: text and added cells of the first rows, to show.
         review: row number, text and added cells of the first rows for a person.
+        unread: other sheets that hold suggestions, too.
     """
 
     file: Path
-    sheet: str
+    place: str
     output: Path
     note: str
     columns: list[str]
@@ -80,6 +82,7 @@ class Report:
     repeated: Counter[int] = field(default_factory=Counter)
     sample: list[tuple[str, list[Any]]] = field(default_factory=list)
     review: list[tuple[int, str, list[Any]]] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     @property
     def classes(self) -> Counter[str]:
@@ -190,27 +193,34 @@ def tag_file(
     if output.resolve() == file.resolve():
         raise InputError(f"-o 不能是输入文件 {file} 自己，请换个名字")
     check_target(output, source)
-    columns = text_columns(source.header, text)
+    columns = source.text_columns(text)
     names: tuple[str, ...] = ADDED
     at = [source.header.index(name) for name in columns]
     groups = None
     if duplicates:
         names = (*names[:-1], GROUP, GROUP_SIZE, SAID)
         groups = _groups(_text(row, at) for row in source.rows())
-    journal = Journal(output, _fingerprint(source, classifier, columns))
-    done = journal.begin(resume)
-    started(source, done)
-    rows = islice(source.rows(), done, None)
-    while chunk := list(islice(rows, _CHUNK)):
-        texts = [_text(row, at) for row in chunk]
-        journal.append([cells(p) for p in classifier.predict(texts, progress=progress)])
     shown = [clean(name) for name in columns]
-    report = Report(file, source.sheet, output, _note(source, names), shown, source.total)
-    write_whole(
-        output,
-        lambda path: _write(path, source, names, at, journal, classifier, masked, groups, report),
-    )
-    journal.remove()
+    report = Report(file, source.place, output, _note(source, names), shown, source.total)
+    report.unread = [clean(name) for name in source.unread]
+    fingerprint = _fingerprint(source, classifier, columns)
+    with Journal(output, fingerprint) as journal:
+        done = journal.begin(resume)
+        started(source, done)
+        rows = islice(source.rows(), done, None)
+        while chunk := list(islice(rows, _CHUNK)):
+            texts = [_text(row, at) for row in chunk]
+            journal.append([cells(p) for p in classifier.predict(texts, progress=progress)])
+        if sha256(file) != fingerprint["file"]:
+            raise InputError(f"{file} 在打标时被改动了，请等改好后再打一次")
+        remove_leftovers(output)
+        write_whole(
+            output,
+            lambda path: _write(
+                path, source, names, at, journal, classifier, masked, groups, report
+            ),
+        )
+        journal.remove()
     return report
 
 

@@ -48,11 +48,19 @@ _KANA_SHARE = 0.1
 
 def to_text(value: Any) -> tuple[str, str]:
     """Any cell → (text, problem); the problem is empty if it is text, which may yet be blank."""
-    if value is None or value != value:  # NaN is how data frames say “empty”
-        return "", BLANK
-    if not isinstance(value, str):
-        return "", NOT_TEXT
-    return value, ""
+    if isinstance(value, str):
+        return value, ""
+    return "", BLANK if is_missing(value) else NOT_TEXT
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is how data frames say “empty”: None, NaN, NaT or pandas' NA."""
+    if value is None or type(value).__name__ == "NAType":  # NA equals nothing, nor does it not
+        return True
+    unequal = value != value
+    return isinstance(unequal, bool | np.bool_) and bool(
+        unequal
+    )  # an array compares each of its values
 
 
 def readable(text: str, ids: Sequence[int], unk_id: int) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
 from openpyxl import Workbook, load_workbook
 
-from classifier import Taxonomy
+from classifier import InputError, SuggestionClassifier, Taxonomy
 from classifier.bundle import shipped_model
+from classifier.journal import Journal
+from classifier.tagging import tag_file
 from tests.conftest import ROOT, Run
 
 EXAMPLES = ROOT / "examples" / "建议.xlsx"
@@ -128,6 +132,100 @@ def test_errors_say_what_to_do_and_leave_nothing(
     assert advice in done.stderr
     assert "Traceback" not in done.stderr
     assert left_behind(folder) == before
+
+
+def workbook_of(path: Path, rows: list[list[object]], *more: str) -> Workbook:
+    workbook = Workbook()
+    for title in more:
+        workbook.create_sheet(title)
+    for sheet in workbook.worksheets:
+        for row in rows:
+            sheet.append(row)
+    workbook.save(path)
+    return workbook
+
+
+def test_messages_name_file_and_sheet(weilei: Run, tmp_path: Path) -> None:
+    workbook_of(tmp_path / "a.xlsx", [["甲", "乙"], ["路灯不亮", "x"]])
+    workbook_of(tmp_path / "b.xlsx", [["内容"], ["路灯不亮"]], "二月", "三月")
+    done = weilei("tag", "-q", ".", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "a.xlsx 工作表“Sheet”：认不出哪一列是正文" in done.stderr
+    assert "b.xlsx 工作表“Sheet”：另外的工作表里也有建议，没有打标：二月、三月" in done.stderr
+    done = weilei("tag", "b.xlsx", cwd=tmp_path)
+    assert done.returncode == 5
+    assert "没有打标：二月、三月" in done.stdout
+
+
+def test_quiet_is_quiet(weilei: Run, tmp_path: Path) -> None:
+    """Of what openpyxl does not know it would warn in English."""
+    workbook_of(tmp_path / "a.xlsx", [["内容"], ["路灯不亮"]])
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as file:
+        for name, data in parts.items():
+            file.writestr(name, re.sub(b"<cellStyles.*</cellStyles>", b"", data))
+    done = weilei("tag", "-q", "a.xlsx", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_two_runs_on_one_table(weilei: Run, tmp_path: Path, clf: SuggestionClassifier) -> None:
+    source, output = tmp_path / "a.csv", tmp_path / "a-打标.xlsx"
+    source.write_text("内容\n路灯不亮\n", encoding="utf-8")
+    with Journal(output, {}) as journal:
+        journal.begin(False)
+        journal.append([["x"]])
+        done = weilei("tag", source)
+        assert (done.returncode, output.exists()) == (2, False)
+        assert "正由另一个 weilei tag 在写" in done.stderr
+        assert list(journal.rows()) == [["x"]]
+    (tmp_path / ".a-打标-0123abcd.xlsx").write_bytes(b"half")  # of a run killed while it wrote
+    (tmp_path / ".a-打标-另一个.xlsx").write_bytes(b"")
+    assert tag_file(source, clf, resume=False).total == 1
+    assert left_behind(tmp_path) == {"a.csv", "a-打标.xlsx", ".a-打标-另一个.xlsx"}
+
+
+def test_table_changed_meanwhile(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    source = tmp_path / "a.csv"
+    source.write_text("内容\n路灯不亮\n", encoding="utf-8")
+
+    def change(n: int) -> None:
+        source.write_text("内容\n老年卡\n", encoding="utf-8")
+
+    with pytest.raises(InputError, match="被改动了"):
+        tag_file(source, clf, progress=change)
+    assert not (tmp_path / "a-打标.xlsx").exists()
+
+
+def test_corrections_below_a_title(weilei: Run, tmp_path: Path) -> None:
+    rows: list[list[object]] = [["二〇二六年来信汇总"], ["编号", "来信"], [1, "路灯不亮"]]
+    workbook_of(tmp_path / "a.xlsx", rows)
+    done = weilei("tag", "a.xlsx", "--text", "来信", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    workbook = load_workbook(tmp_path / "a-打标.xlsx")
+    sheet = workbook.worksheets[0]
+    column = [c.value for c in sheet[2]].index("类别") + 1
+    sheet.cell(3, column).value = "微安全" if sheet.cell(3, column).value != "微安全" else "微城管"
+    workbook.move_sheet("汇总", -1)
+    workbook.save(tmp_path / "a-打标.xlsx")
+    done = weilei("corrections", "a-打标.xlsx", "-o", "改.jsonl", cwd=tmp_path)
+    assert "a-打标.xlsx 工作表“Sheet”：认不出哪一列是正文" in done.stderr
+    done = weilei("corrections", "a-打标.xlsx", "--text", "来信", "-o", "改.jsonl", cwd=tmp_path)
+    assert "看了 1 行，改正过的 1 行" in done.stdout, done.stderr
+
+
+def test_masked_number_in_a_column_that_may_not_be_empty(
+    tmp_path: Path, clf: SuggestionClassifier
+) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    fields = [("内容", pyarrow.string()), ("手机", pyarrow.int64())]
+    schema = pyarrow.schema([pyarrow.field(n, t, nullable=False) for n, t in fields])
+    table = pyarrow.table({"内容": ["路灯不亮"], "手机": [13812345678]}, schema=schema)
+    parquet.write_table(table, tmp_path / "a.parquet")
+    tag_file(tmp_path / "a.parquet", clf, masked=[])
+    assert parquet.read_table(tmp_path / "a-打标.parquet")["手机"].to_pylist() == [None]
 
 
 def test_labels_outside_the_taxonomy_name_rows_and_nearest(weilei: Run, tmp_path: Path) -> None:

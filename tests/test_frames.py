@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas
 import polars
 import pytest
@@ -47,8 +48,29 @@ def test_tag_frame_keeps_a_column_called_as_an_added_one(
 def test_title_and_body(clf: SuggestionClassifier) -> None:
     frame = pandas.DataFrame({"标题": ["公交", None], "内容": [TEXTS[0], float("nan")]})
     assert list(clf.tag_frame(frame)["类别"]) == ["微交通", "其他"]
-    with pytest.raises(InputError, match="predict"):
-        clf.tag_frame(TEXTS)
+    for no_frame in (TEXTS, frame["标题"], polars.DataFrame({"内容": TEXTS}).lazy()):
+        with pytest.raises(InputError, match="predict"):
+            clf.tag_frame(no_frame)
+
+
+def test_what_is_missing_in_a_frame(clf: SuggestionClassifier) -> None:
+    texts = pandas.array([TEXTS[0], pandas.NA, TEXTS[2]], dtype="string")
+    frame = pandas.DataFrame({"标题": pandas.array(["", pandas.NA, ""]), "内容": texts})
+    assert list(clf.tag_frame(frame)["类别"]) == CLASSES
+    values = [pandas.NA, pandas.NaT, np.float32("nan"), np.array(["a", "b"]), np.array([])]
+    reasons = ["没有内容"] * 3 + ["不是文字"] * 2
+    assert [p.reason for p in clf.predict(values)] == reasons
+    assert [p.reason for p in clf.predict(frame["内容"])] == ["", "没有内容", ""]
+
+
+def test_columns_of_pandas_by_place(clf: SuggestionClassifier) -> None:
+    frame = pandas.DataFrame([["a", *TEXTS[:1], "b"]], columns=["备注", 1, "备注"])
+    assert list(clf.tag_frame(frame, text="1")["类别"]) == CLASSES[:1]
+    frame.columns = ["内容", "内容_2", "内容"]
+    assert list(clf.tag_frame(frame, text="内容_2")["类别"]) == CLASSES[:1]
+    frame.columns = ["备注", "内容", "内容"]
+    assert list(clf.tag_frame(frame)["类别"]) == CLASSES[:1]
+    assert list(clf.tag_frame(frame[:0])["类别"]) == []
 
 
 @pytest.mark.parametrize("make", [list, iter, pandas.Series, polars.Series])

@@ -33,6 +33,7 @@ def luhn(body: str) -> str:
         ("座机0318-2345678转12", "座机〔电话〕"),
         ("打010-62345678", "打〔电话〕"),
         ("家里电话：2345678", "家里电话：〔电话〕"),
+        ("固话2345678", "固话〔电话〕"),
         (f"身份证{ID_CARD}", "身份证〔身份证〕"),
         (f"身份证{ID_CARD.lower()}。", "身份证〔身份证〕。"),
         (f"卡号{luhn('622202020011223344')}", "卡号〔账号〕"),
@@ -105,6 +106,7 @@ def test_left_alone(text: str) -> None:
         ("我叫王小明，住3号楼2单元501室", "我叫〔姓名〕，住〔住址〕"),
         ("联系人：欧阳娜，12栋1203", "联系人：〔姓名〕，〔住址〕"),
         ("李女士反映5-2-301漏水", "〔姓名〕女士反映〔住址〕漏水"),
+        ("联系人：王小明2号楼3单元402", "联系人：〔姓名〕〔住址〕"),
         ("我叫你们快点来", "我叫你们快点来"),
         ("8号楼301室和3号楼都停水", "〔住址〕和3号楼都停水"),
         ("12弄5号602室", "〔住址〕"),
@@ -113,6 +115,10 @@ def test_left_alone(text: str) -> None:
 def test_names_and_addresses_on_request(text: str, masked: str) -> None:
     assert mask(text, OPTIONAL) == masked
     assert mask(text) == text
+
+
+def test_a_name_right_before_a_number() -> None:
+    assert mask("联系人：王小明13812345678", OPTIONAL) == "联系人：〔姓名〕〔手机号〕"
 
 
 def test_places_are_those_of_the_original_text() -> None:

@@ -50,6 +50,16 @@ def test_parquet_in_and_out(spark: SparkSession, clf: SuggestionClassifier, tmp_
     pandas.testing.assert_frame_equal(after, clf.tag_frame(before, "内容"), check_dtype=False)
 
 
+def test_a_column_called_as_an_added_one(spark: SparkSession, clf: SuggestionClassifier) -> None:
+    frame = spark.createDataFrame(
+        [("路灯不亮", "甲", 1.0)], "`内容` string, `类别` string, `置信度` double"
+    )
+    (row,) = frame.mapInPandas(tagger(), schema(frame.schema)).collect()
+    assert (row["类别"], row["置信度"]) == ("甲", 1.0)
+    assert row["类别（打标）"] == clf.predict(["路灯不亮"])[0].primary
+    assert isinstance(row["置信度（打标）"], float)
+
+
 def test_a_worker_loads_the_model_once(spark: SparkSession) -> None:
     tag = tagger()
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
+import re
 import zipfile
 from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import xlsxwriter
 from openpyxl import Workbook
+from openpyxl.styles import Border, Side
 
 from classifier import InputError
 from classifier.tables import open_table
@@ -26,11 +30,11 @@ def edit(xlsx: Path, part: str, change: Callable[[bytes], bytes]) -> None:
 
 
 def sheet_of(path: Path, cells: str) -> Path:
-    """A workbook with the header 内容, and then `cells` as XML."""
+    """A workbook with the header 内容, 编号, and then `cells` as XML before the number 1."""
     workbook = Workbook()
-    workbook.active.append(["内容"])
+    workbook.active.append(["内容", "编号"])
     workbook.save(path)
-    rows = f'<row r="2">{cells}</row></sheetData>'.encode()
+    rows = f'<row r="2">{cells}<c r="B2"><v>1</v></c></row></sheetData>'.encode()
     edit(path, "xl/worksheets/sheet1.xml", lambda xml: xml.replace(b"</sheetData>", rows))
     return path
 
@@ -47,7 +51,7 @@ def test_excel_escapes_are_decoded(tmp_path: Path) -> None:
     book.close()
     assert values(tmp_path / "a.xlsx") == [["路灯\r\n不亮"]]
     inline = '<c r="A2" t="inlineStr"><is><t>a_x000d_b_x005F_x000D_c</t></is></c>'
-    assert values(sheet_of(tmp_path / "b.xlsx", inline)) == [["a\rb_x000D_c"]]
+    assert values(sheet_of(tmp_path / "b.xlsx", inline)) == [["a\rb_x000D_c", 1]]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +64,7 @@ def test_excel_escapes_are_decoded(tmp_path: Path) -> None:
     ],
 )
 def test_results_of_formulas(tmp_path: Path, cells: str, value: Any) -> None:
-    assert values(sheet_of(tmp_path / "a.xlsx", cells)) == [[value]]
+    assert values(sheet_of(tmp_path / "a.xlsx", cells)) == [[value, 1]]
 
 
 @pytest.mark.parametrize(
@@ -207,6 +211,103 @@ def test_old_workbooks(tmp_path: Path) -> None:
         "[[None, '路灯', 13812345678], [None, '垃圾', 1.5]]"
     )
     assert table.note == "读的是工作表“来信”，没有读：说明"
+
+
+def test_an_old_workbook_called_otherwise(tmp_path: Path) -> None:
+    xlwt = pytest.importorskip("xlwt")
+    workbook = xlwt.Workbook()
+    for r, row in enumerate(ROWS):
+        if not r:
+            sheet = workbook.add_sheet("来信")
+        for c, value in enumerate(row):
+            sheet.write(r, c, value)
+    for name in ("a.xlsx", "a.csv", "a.et"):
+        workbook.save(str(tmp_path / name))
+        assert values(tmp_path / name) == ROWS[1:]
+
+
+def test_damaged_old_workbooks(tmp_path: Path) -> None:
+    """On some calamine panics, on some it ends the process."""
+    xlwt = pytest.importorskip("xlwt")
+    workbook = xlwt.Workbook()
+    workbook.add_sheet("来信").write(0, 0, "内容")
+    workbook.save(str(tmp_path / "a.xls"))
+    whole, rng = (tmp_path / "a.xls").read_bytes(), random.Random(1)
+    for _ in range(20):
+        damaged = bytearray(whole[: rng.randrange(600, len(whole))])
+        for _ in range(20):
+            damaged[rng.randrange(8, len(damaged))] = rng.randrange(256)
+        with pytest.raises(InputError):
+            open_table(text_file(tmp_path, bytes(damaged), "a.xls"))
+    (tmp_path / "python_calamine.py").write_text("raise SystemExit")
+    workbook.get_sheet(0).write(1, 0, "路灯不亮")
+    workbook.save(str(tmp_path / "a.xls"))
+    with pytest.MonkeyPatch.context() as change:
+        change.chdir(tmp_path)  # what lies beside a table is not run
+        assert values(Path("a.xls")) == [["路灯不亮"]]
+
+
+def test_borders_below_and_colours_beside_are_no_table(tmp_path: Path) -> None:
+    workbook = Workbook()
+    for row in [*ROWS, [], [3, "", "停车难"], [" "]]:
+        workbook.active.append(row)
+    for r in range(1, 300):
+        workbook.active.cell(r, 9).border = Border(left=Side("thin"))
+    workbook.save(tmp_path / "a.xlsx")
+    table = open_table(tmp_path / "a.xlsx")
+    assert (table.header, table.total) == (ROWS[0], 4)
+    assert values(tmp_path / "a.xlsx")[2:] == [[None, None, None], [3, None, "停车难"]]
+    assert "末尾 294 行是空的" in table.note
+    path = text_file(tmp_path, "编号,内容,\n1,路灯,\n\n2,垃圾,\n,,\n,,\n")
+    assert (open_table(path).header, open_table(path).total) == (["编号", "内容", "列3"], 3)
+    with pytest.raises(InputError, match="只有表头"):
+        open_table(text_file(tmp_path, "编号,内容\n,\n"))
+
+
+@pytest.mark.parametrize("number", [14, 27, 31, 57, 58])
+def test_dates_of_chinese_excel(tmp_path: Path, number: int) -> None:
+    workbook = Workbook()
+    workbook.active.append(["内容", "日期", "不是日期", "时长"])
+    workbook.active.append(["路灯", date(2026, 11, 2), 20261102, timedelta(hours=30)])
+    workbook.active.append(["路灯", -1, 3_000_000, None])
+    for cell in ("B2", "C2", "B3", "C3"):
+        workbook.active[cell].number_format = "yyyy-mm-dd"
+    workbook.active["D2"].number_format = "[h]:mm:ss"
+    workbook.save(tmp_path / "a.xlsx")
+    style = f'numFmtId="{number}"'.encode()
+
+    def change(xml: bytes) -> bytes:
+        return re.sub(b"<numFmts.*</numFmts>", b"", xml).replace(b'numFmtId="164"', style)
+
+    edit(tmp_path / "a.xlsx", "xl/styles.xml", change)
+    assert [row[1:] for row in values(tmp_path / "a.xlsx")] == [
+        [datetime(2026, 11, 2), 20261102, timedelta(hours=30)], [-1, 3_000_000, None],
+    ]  # fmt: skip
+    first = next(open_table(tmp_path / "a.xlsx").rows())
+    assert ("月" in first[1].number_format) == (number != 14)
+
+
+def test_the_sheet_with_suggestions_is_read(tmp_path: Path) -> None:
+    workbook = Workbook()
+    workbook.active.title = "填表说明"
+    workbook.active.append(["每行写一条建议"])
+    workbook.active.append(["不要合并单元格"])
+    for title in ("一月", "二月"):
+        for row in ROWS:
+            if title not in workbook.sheetnames:
+                workbook.create_sheet(title)
+            workbook[title].append(row)
+    workbook.save(tmp_path / "a.xlsx")
+    table = open_table(tmp_path / "a.xlsx")
+    assert (table.sheet, table.unread) == ("一月", ("二月",))
+    assert table.note == "读的是工作表“一月”，没有读：填表说明、二月"
+    table = open_table(tmp_path / "a.xlsx", "每行写一条建议")
+    assert (table.sheet, table.unread) == ("填表说明", ())
+
+
+def test_mark_of_byte_order_twice(tmp_path: Path) -> None:
+    path = text_file(tmp_path, "\ufeff\ufeff内容,编号\n路灯,1\n")
+    assert open_table(path).header == ["内容", "编号"]
 
 
 def test_csv_that_begins_with_pk(tmp_path: Path) -> None:

@@ -6,6 +6,9 @@ import csv
 import gc
 import io
 import json
+import os
+import re
+import tempfile
 import warnings
 import zipfile
 from dataclasses import replace
@@ -15,9 +18,11 @@ from typing import Any
 
 import pytest
 from openpyxl import Workbook, load_workbook
+from openpyxl.styles.numbers import BUILTIN_FORMATS
 
 from classifier import InputError
 from classifier.tables import open_table, open_target, text_columns, write_whole
+from classifier.tables.source import Cell
 from classifier.tables.target import Summary, harmless
 
 ROWS = [
@@ -127,6 +132,7 @@ def test_hidden_sheets_and_odd_cells(tmp_path: Path) -> None:
     sheet = workbook.create_sheet("来信")
     sheet.append(["内容", *(f"列{i}" for i in range(200))])
     sheet.append(["路灯不亮", date(2026, 1, 2), True, "=1+1"])
+    sheet["B3"] = "同上"
     sheet.merge_cells("A2:A3")
     sheet.protection.enable()
     workbook.save(tmp_path / "a.xlsx")
@@ -197,6 +203,11 @@ def test_text_columns() -> None:
     assert text_columns(["诉求内容"], None) == ["诉求内容"]
     assert text_columns(["甲", "乙"], "乙") == ["乙"]
     assert text_columns(["甲", "乙"], "甲，乙") == ["甲", "乙"]
+    assert text_columns(["编号", "标　题", "*内 容\n（必填）："], None) == [
+        "标　题",
+        "*内 容\n（必填）：",
+    ]
+    assert text_columns(["意见\n（建议，诉求）"], "意见（建议，诉求）") == ["意见\n（建议，诉求）"]
     with pytest.raises(InputError, match=r"没有“丙”.*甲、乙"):
         text_columns(["甲", "乙"], "丙")
     with pytest.raises(InputError, match="--text"):
@@ -240,6 +251,36 @@ def test_workbook_keeps_every_cell_and_its_type(tmp_path: Path) -> None:
     assert (str(choice.sqref), choice.formula1) == ("F2:F3", "汇总!$A$4:$A$5")
     assert [c.value for c in found["汇总"]["A"]][3:5] == ["微城管", "其他"]
     assert len(found["汇总"]._charts) == 1
+
+
+def test_formats_that_are_built_in(tmp_path: Path) -> None:
+    """A date or sum in the format of the country (by number) stays so."""
+    workbook = Workbook()
+    workbook.active.append(["内容", "日期", "金额"])
+    workbook.active.append(["路灯不亮", date(2026, 11, 2), 1.5])
+    workbook.active["B2"].number_format = BUILTIN_FORMATS[14]
+    workbook.active["C2"].number_format = BUILTIN_FORMATS[44]
+    workbook.save(tmp_path / "a.xlsx")
+    sheet = load_workbook(tagged(tmp_path / "a.xlsx", tmp_path / "b.xlsx")).worksheets[0]
+    assert sheet["B2"].value == datetime(2026, 11, 2)
+    with zipfile.ZipFile(tmp_path / "b.xlsx") as file:
+        styles = file.read("xl/styles.xml").decode()
+    assert "<numFmts" not in styles
+    assert {"14", "44"} <= set(re.findall(r'numFmtId="(\d+)"', styles))
+
+
+def test_nothing_is_left_in_the_temporary_folder(
+    xlsx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "临时"))
+    (tmp_path / "临时").mkdir()
+    tagged(xlsx, tmp_path / "b.xlsx")
+    target = open_target(tmp_path / "c.xlsx", open_table(xlsx), ["类别"])
+    target.write([Cell("路灯")], ["x"], True)
+    assert list((tmp_path / "临时").iterdir())
+    del target  # interrupted
+    gc.collect()
+    assert not list((tmp_path / "临时").iterdir())
 
 
 def test_rows_above_the_header_stay(tmp_path: Path) -> None:
@@ -299,6 +340,14 @@ def test_any_name_of_a_sheet(xlsx: Path, tmp_path: Path, name: str, written: str
     assert load_workbook(tmp_path / "b.xlsx").sheetnames[0] == (written or name[:31])
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".parquet"])
+def test_nested_values_are_json(tmp_path: Path, suffix: str) -> None:
+    row = {"内容": "路灯不亮", "标签": ["灯", {"路": None}]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    tagged(tmp_path / "a.jsonl", tmp_path / f"b{suffix}")
+    assert values(tmp_path / f"b{suffix}")[0][1] == '["灯", {"路": null}]'
+
+
 def test_unknown_output_kind(xlsx: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.xlsx、\.csv"):
         open_target(tmp_path / "a.doc", open_table(xlsx), [])
@@ -315,6 +364,12 @@ def test_output_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="磁盘"):
         write_whole(target, fails)
     assert target.read_bytes() == b"old"
+    before = os.umask(0o077)
+    try:
+        write_whole(target, lambda path: path.write_bytes(b"new"))
+    finally:
+        os.umask(before)
+    assert target.stat().st_mode & 0o777 == 0o600
     assert [p.name for p in tmp_path.iterdir()] == ["out.xlsx"]
     with pytest.raises(InputError, match="文件夹是否存在"):
         write_whole(tmp_path / "none" / "out.xlsx", fails)

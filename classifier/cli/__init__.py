@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from io import TextIOWrapper
 
 import click
@@ -45,6 +46,8 @@ for command in (
 def main() -> None:
     """Entry point of the command ``weilei``."""
     chinese_click()
+    # What openpyxl leaves out of a workbook (fonts, drop-downs) is nothing to the reader.
+    warnings.filterwarnings("ignore", module="openpyxl")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name of a file or column may be unprintable
             stream.reconfigure(errors="replace")

@@ -131,7 +131,7 @@ def tag(
                 failed = True
                 click.echo(f"出错了：{told}", err=True)
                 continue
-        faulty = faulty or bool(report.faulty)
+        faulty = faulty or bool(report.faulty or report.unread)
         if not quiet:
             _show(report)
         else:
@@ -157,11 +157,13 @@ def _begin(bar: Progress, task: TaskID, source: Source, done: int) -> None:
 
 
 def _problems(report: Report, kinds: Iterable[str]) -> Iterator[str]:
-    where = str(report.file) + (f" 工作表“{report.sheet}”" if report.sheet else "")
+    if report.unread:
+        sheets = "、".join(report.unread)
+        yield f"{report.place}：另外的工作表里也有建议，没有打标：{sheets}。请另存成单独的文件"
     for what in kinds:
         rows, count = report.problems[what], report.problem_counts[what]
         more = "等" if count > len(rows) else ""
-        yield f"{where} 第 {'、'.join(map(str, rows))} 行{more}共 {count} 行：{what}"
+        yield f"{report.place} 第 {'、'.join(map(str, rows))} 行{more}共 {count} 行：{what}"
 
 
 def _show(report: Report) -> None:

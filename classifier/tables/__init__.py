@@ -4,7 +4,7 @@ from classifier.tables.columns import find_column, text_columns
 from classifier.tables.opening import open_table
 from classifier.tables.source import Source
 from classifier.tables.target import Target, open_target
-from classifier.tables.whole import write_whole
+from classifier.tables.whole import remove_leftovers, write_whole
 
 __all__ = [
     "Source",
@@ -12,6 +12,7 @@ __all__ = [
     "find_column",
     "open_table",
     "open_target",
+    "remove_leftovers",
     "text_columns",
     "write_whole",
 ]

@@ -45,7 +45,7 @@ def open_table(path: str | Path, text: str | None = None) -> Source:
         return open_xlsx(path, text)
     if head[:4] == b"PAR1":
         return _open_parquet(path)
-    if suffix in (".xlsx", ".xlsm", ".xls"):
+    if suffix in (".xlsx", ".xlsm", ".xls", ".et"):
         raise InputError(
             f"{path} 已损坏，不是有效的 {suffix}。请用 Excel 或 WPS 打开修复后另存再试"
         )

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from classifier.errors import InputError
-from classifier.tables.columns import TEXT_COLUMNS, split_names
+from classifier.tables.columns import TEXT_COLUMNS, plain_name, split_names, text_columns
 
-SUFFIXES = (".xlsx", ".xlsm", ".xls", ".csv", ".tsv", ".txt", ".jsonl", ".parquet")
+SUFFIXES = (".xlsx", ".xlsm", ".xls", ".et", ".csv", ".tsv", ".txt", ".jsonl", ".parquet")
 HEADER_WITHIN = 50  # rows looked at for the first one that is not empty
 _NAMED_WITHIN = 20  # rows looked at for one with the name of a text column
 
@@ -35,6 +35,7 @@ class Source:
         total: number of data rows.
         note: what a reader should know, e.g. the encoding found.
         sheet: name of the sheet read, "" if the file has none.
+        unread: names of other sheets that hold suggestions, too.
     """
 
     path: Path
@@ -46,6 +47,23 @@ class Source:
     note: str
     sheet: str
     _walk: Callable[[], Iterator[list[Cell]]]
+    unread: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The file, and the sheet if it has any, for a message."""
+        return f"{self.path} 工作表“{self.sheet}”" if self.sheet else str(self.path)
+
+    def text_columns(self, text: str | None) -> list[str]:
+        """Names of the columns of the suggestion, see :func:`text_columns`.
+
+        Raises:
+            InputError: no such column.
+        """
+        try:
+            return text_columns(self.header, text)
+        except InputError as error:
+            raise InputError(f"{self.place}：{error}") from None
 
     def rows(self) -> Iterator[list[Cell]]:
         """Data rows, each as long as the header."""
@@ -65,31 +83,47 @@ def table_of(
 ) -> Source:
     """Find the header of a table of rows, and count what follows.
 
+    Rows at the end in which nothing is filled are not rows of the table, nor are
+    such columns of a workbook: a border or a colour often goes on below and beside it.
+
     Raises:
-        InputError: no row is filled.
+        InputError: no row is filled, or none below the header.
     """
     lines = walk()
     first = list(islice(lines, HEADER_WITHIN))
     at = header_at([[c.value for c in row] for row in first], text)
+    where = f"{path} 的工作表“{sheet}”" if sheet else f"{path} "
     if at is None:
-        where = f"的工作表“{sheet}”" if sheet else ""
-        raise InputError(f"{path} {where}是空的，里面没有建议")
+        raise InputError(f"{where}是空的，里面没有建议")
     row = first[at]
-    width, total = len(row), 0
+    measure = len if kind == "csv" else _used
+    width, total, n = measure(row), 0, at + 1
     ragged, first_ragged = 0, 0
     for n, later in enumerate(chain(first[at + 1 :], lines), at + 2):
-        width, total = max(width, len(later)), total + 1
+        width = max(width, measure(later))
+        if _used(later):
+            total = n - at - 1
         # In a workbook every row ends with its last cell.
         if kind == "csv" and later and _ragged(later, len(row)):
             ragged, first_ragged = ragged + 1, first_ragged or n
+    if not total:
+        raise InputError(f"{where}只有表头，下面没有建议")
     if ragged:
         note += f"，{ragged} 行的格数和表头不同（最早第 {first_ragged} 行）"
+    if empty := n - at - 1 - total:
+        note += f"，末尾 {empty} 行是空的，没有算"
 
     def data() -> Iterator[list[Cell]]:
-        return islice(walk(), at + 1, None)
+        return islice(walk(), at + 1, at + 1 + total)
 
-    header = unique_names([c.value for c in row] + [None] * (width - len(row)))
+    names = [c.value for c in row[:width]]
+    header = unique_names(names + [None] * (width - len(names)))
     return Source(path, kind, header, at + 2, first[:at], total, note, sheet, data)
+
+
+def _used(row: Sequence[Cell]) -> int:
+    """Number of cells up to the last one that is filled."""
+    return next((n for n in range(len(row), 0, -1) if filled(row[n - 1].value)), 0)
 
 
 def _ragged(row: Sequence[Cell], width: int) -> bool:
@@ -112,14 +146,23 @@ def named_header(rows: Sequence[Sequence[Any]], text: str | None) -> int | None:
     """
     usual, widest = None, 1
     for i, row in enumerate(rows[:_NAMED_WITHIN]):
-        names = [str(v).strip() for v in row if filled(v)]
-        if text is not None and set(split_names(text)) <= set(names):
+        names = [plain_name(str(v)) for v in row if filled(v)]
+        if text is not None and set(map(plain_name, split_names(text, names))) <= set(names):
             return i
-        known = any(name.lower() in TEXT_COLUMNS for name in names)
+        known = any(name in TEXT_COLUMNS for name in names)
         if usual is None and known and (len(names) > widest or widest == 1):
             usual = i
         widest = max(widest, len(names))
     return usual
+
+
+def has_text(rows: Sequence[Sequence[Any]], text: str | None) -> bool:
+    """Whether the text columns are found in a table that begins with `rows`."""
+    at = header_at(rows, text)
+    try:
+        return at is not None and bool(text_columns(unique_names(rows[at]), text))
+    except InputError:
+        return False
 
 
 def filled(value: Any) -> bool:
@@ -129,7 +172,9 @@ def filled(value: Any) -> bool:
 
 def unique_names(values: Sequence[Any]) -> list[str]:
     """Column names: 列N for an empty one; of two alike the second becomes 备注_2."""
-    names = [str(v).strip() if filled(v) else f"列{i}" for i, v in enumerate(values, 1)]
+    # A mark of the byte order that was written twice stands in the first name.
+    names = [str(v).strip().strip("\ufeff") if filled(v) else "" for v in values]
+    names = [name or f"列{i}" for i, name in enumerate(names, 1)]
     known, used = set(names), set[str]()
     for i, name in enumerate(names):
         number = 2

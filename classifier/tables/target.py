@@ -131,8 +131,17 @@ class CsvTarget:
         self._file.close()
 
 
+def as_text(value: Any) -> str:
+    """A value for a cell of text; what is nested, as JSON."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
 def harmless(value: Any) -> Any:
     """A value for CSV; text that a spreadsheet would run as a formula gets a ' in front."""
+    if isinstance(value, dict | list):
+        value = as_text(value)
     if not isinstance(value, str):
         return value
     value = clean(value, ".jsonl")  # what half a character hid would be run as well
@@ -177,7 +186,8 @@ class ParquetTarget:
             raise MissingExtra("parquet") from None
         self._arrow = pyarrow
         if source.kind == "parquet":
-            fields = list(parquet.ParquetFile(source.path).schema_arrow)
+            schema = parquet.ParquetFile(source.path).schema_arrow
+            fields = [field.with_nullable(True) for field in schema]  # where a number is masked
         else:
             # A name, too, may hold half a character.
             fields = [
@@ -198,7 +208,7 @@ class ParquetTarget:
     def write(self, row: Sequence[Cell], added: Sequence[Any], review: bool) -> None:
         values = [c.value for c in row]
         if self._as_text:
-            values = [None if v is None else str(v) for v in values]
+            values = [None if v is None else as_text(v) for v in values]
         self._rows.append(
             [clean(v, ".parquet") if isinstance(v, str) else v for v in [*values, *added]]
         )

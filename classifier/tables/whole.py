@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from classifier.errors import InputError
+
+_RANDOM = 8  # hexadecimal digits
+
+
+def _around(output: Path) -> tuple[str, str]:
+    """What stands before and after the random digits of a temporary name."""
+    return f".{output.stem[:80]}-", output.suffix
+
+
+def remove_leftovers(output: Path) -> None:
+    """Remove what runs that were killed while they wrote `output` left; none may be under way."""
+    before, after = map(re.escape, _around(output))
+    left = re.compile(f"{before}[0-9a-f]{{{_RANDOM}}}{after}")
+    for path in output.parent.iterdir():
+        if left.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_whole(output: Path, save: Callable[[Path], Any]) -> None:
@@ -19,13 +36,11 @@ def write_whole(output: Path, save: Callable[[Path], Any]) -> None:
     """
     scratch = None
     try:
-        handle, name = tempfile.mkstemp(
-            dir=output.parent, prefix=f".{output.stem[:80]}-", suffix=output.suffix
-        )
-        os.close(handle)
-        scratch = Path(name)
+        before, after = _around(output)
+        path = output.with_name(before + secrets.token_hex(_RANDOM // 2) + after)
+        path.open("xb").close()  # who may read it is for the user's umask to say
+        scratch = path
         save(scratch)
-        scratch.chmod(0o644)
         os.replace(scratch, output)
     except OSError as error:
         raise InputError(

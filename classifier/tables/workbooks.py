@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from openpyxl import load_workbook
+from openpyxl.styles.numbers import is_date_format, is_timedelta_format
+from openpyxl.utils.datetime import from_excel
 from openpyxl.utils.escape import unescape
 from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 from openpyxl.worksheet.formula import ArrayFormula, DataTableFormula
-from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum
+from python_calamine import CalamineWorkbook, SheetTypeEnum
 
 from classifier.errors import InputError
-from classifier.tables.source import HEADER_WITHIN, Cell, Source, filled, table_of
+from classifier.tables.source import HEADER_WITHIN, Cell, Source, filled, has_text, table_of
 
 # What openpyxl and the unpacker behind it raise on a damaged workbook.
 _BROKEN = (
@@ -25,22 +32,47 @@ _BROKEN = (
     AttributeError, OverflowError, RuntimeError,
 )  # fmt: skip
 _BLOCK = 1 << 16
+# Formats that Chinese Excel has built in (ECMA-376, 18.8.30, zh-cn) and openpyxl does not know.
+_YEAR_MONTH, _MONTH_DAY = 'yyyy"年"m"月"', 'm"月"d"日"'
+_TIME, _EXACT_TIME = 'h"时"mm"分"', 'h"时"mm"分"ss"秒"'
+_CHINESE_FORMATS = {
+    27: _YEAR_MONTH, 28: _MONTH_DAY, 29: _MONTH_DAY, 30: "m-d-yy", 31: 'yyyy"年"m"月"d"日"',
+    32: _TIME, 33: _EXACT_TIME, 34: f"上午/下午{_TIME}", 35: f"上午/下午{_EXACT_TIME}",
+    36: _YEAR_MONTH, 50: _YEAR_MONTH, 51: _MONTH_DAY, 52: _YEAR_MONTH, 53: _MONTH_DAY,
+    54: _MONTH_DAY, 55: f"上午/下午{_TIME}", 56: f"上午/下午{_EXACT_TIME}", 57: _YEAR_MONTH,
+    58: _MONTH_DAY,
+}  # fmt: skip
+
+
+_TRY_XLS = """
+import sys
+from python_calamine import CalamineWorkbook, SheetTypeEnum
+try:
+    with open(sys.argv[1], "rb") as file:
+        workbook = CalamineWorkbook.from_filelike(file)
+    for sheet in workbook.sheets_metadata:
+        if sheet.typ == SheetTypeEnum.WorkSheet:
+            for row in workbook.get_sheet_by_name(sheet.name).iter_rows():
+                pass
+except BaseException as error:
+    print(type(error).__name__)
+    sys.exit(1)
+"""
 
 
 def open_xlsx(path: Path, text: str | None) -> Source:
-    """The first visible sheet with anything in it."""
+    """The first visible sheet with suggestions, or else with anything in it."""
     with _workbook(path, values=True) as sheets:
         try:
-            used = [s for s in sheets if _has_rows(s)]
+            tops = [_top(s) for s in sheets]
         except _BROKEN as error:
             raise _damaged(path, error) from None
-        visible = [s for s in sheets if s.sheet_state == "visible"]
-        if not visible:
+        visible = [s.sheet_state == "visible" for s in sheets]
+        if not any(visible):
             raise InputError(f"{path} 里没有看得见的工作表")
-        sheet = next((s for s in visible if s in used), visible[0])
-        title, at = sheet.title, sheets.index(sheet)
-        note = _note(title, [s.title for s in used])
-        formulas = _has_formulas(sheet)
+        titles = [s.title for s in sheets]
+        at, note, unread = _choose(titles, visible, tops, text)
+        title, formulas = titles[at], _has_formulas(sheets[at])
 
     def walk() -> Iterator[list[Cell]]:
         with ExitStack() as books:
@@ -52,18 +84,38 @@ def open_xlsx(path: Path, text: str | None) -> Source:
             try:
                 for row in shown:
                     yield [
-                        Cell(_value(c, f), getattr(c, "number_format", ""))
+                        Cell(_value(c, f), _format(c))
                         for c, f in zip(row, next(typed) if typed else row, strict=True)
                     ]
             except _BROKEN as error:
                 raise _damaged(path, error) from None
 
-    return table_of(path, "xlsx", walk, note, sheet=title, text=text)
+    found = table_of(path, "xlsx", walk, note, sheet=title, text=text)
+    return replace(found, unread=unread)
+
+
+def _format(cell: Any) -> str:
+    number = cell.style_array.numFmtId if cell.value is not None else 0
+    return _CHINESE_FORMATS.get(number) or str(getattr(cell, "number_format", ""))
+
+
+@cache
+def _is_date(number_format: str) -> tuple[bool, bool]:
+    """Whether a format shows a number as a date or time, and whether as a duration."""
+    return is_date_format(number_format), is_timedelta_format(number_format)
 
 
 def _value(shown: Any, typed: Any) -> Any:
     """What Excel last worked out; where it never did, the formula as text."""
     value = shown.value
+    if shown.data_type == "n" and value is not None:
+        date, duration = _is_date(_format(shown))
+        try:
+            # 20240101 may be set as a date, too; Excel shows hash signs, but keeps the number.
+            epoch = shown.parent.parent.epoch
+            return from_excel(value, epoch, duration) if date and value >= 0 else value
+        except (OverflowError, ValueError):
+            return value
     # Excel writes a carriage return, and other control characters, as _x000D_.
     if isinstance(value, str):
         return unescape(value)
@@ -83,6 +135,7 @@ def _workbook(path: Path, *, values: bool) -> Iterator[list[ReadOnlyWorksheet]]:
             # By handle, since openpyxl judges a path by its suffix.
             file = open_files.enter_context(path.open("rb"))
             workbook = load_workbook(file, data_only=values, read_only=True)
+            workbook._date_formats = set()  # it would make an error of a number that is no date
         except (OSError, *_BROKEN) as error:
             raise _damaged(path, error) from None
         open_files.callback(workbook.close)
@@ -109,36 +162,49 @@ def _damaged(path: Path, error: Exception) -> InputError:
     )
 
 
-def _has_rows(sheet: ReadOnlyWorksheet) -> bool:
-    rows = (any(filled(c.value) for c in row) for row in sheet.rows)
-    return any(found for found, _ in zip(rows, range(HEADER_WITHIN), strict=False))
+def _top(sheet: ReadOnlyWorksheet) -> list[list[Any]]:
+    return [[c.value for c in row] for row in islice(sheet.rows, HEADER_WITHIN)]
 
 
-def _note(title: str, used: list[str]) -> str:
-    others = [other for other in used if other != title]
-    return f"读的是工作表“{title}”" + (f"，没有读：{'、'.join(others)}" if others else "")
+def _choose(
+    titles: list[str],
+    visible: list[bool],
+    tops: Sequence[Sequence[Sequence[Any]]],
+    text: str | None,
+) -> tuple[int, str, tuple[str, ...]]:
+    """Which sheet is read; a note that names it and the others; the others with suggestions."""
+    used = [any(filled(v) for row in top for v in row) for top in tops]
+    shown = [i for i in range(len(titles)) if visible[i]]
+    good = [i for i in shown if has_text(tops[i], text)]
+    at = next(iter(good + [i for i in shown if used[i]] + shown))
+    others = [titles[i] for i in range(len(titles)) if used[i] and i != at]
+    note = f"读的是工作表“{titles[at]}”" + (f"，没有读：{'、'.join(others)}" if others else "")
+    return at, note, tuple(titles[i] for i in good if i != at)
 
 
 def open_xls(path: Path, text: str | None) -> Source:
-    """The first visible sheet with anything in it."""
-    try:
-        workbook = CalamineWorkbook.from_path(str(path))
-        sheets = [
-            (workbook.get_sheet_by_name(m.name), "Visible" in str(m.visible))
-            for m in workbook.sheets_metadata
-            if m.typ == SheetTypeEnum.WorkSheet
-        ]
-    except PasswordError:
-        raise InputError(f"{path} 加了密码。请用 Excel 或 WPS 打开，去掉密码后另存再试") from None
-    except (CalamineError, OSError) as error:
+    """The first visible sheet with suggestions, or else with anything in it."""
+    failure = _xls_failure(path)
+    if failure == "PasswordError":
+        raise InputError(f"{path} 加了密码。请用 Excel 或 WPS 打开，去掉密码后另存再试")
+    if failure:
         raise InputError(
-            f"{path} 加了密码，或者已损坏（{type(error).__name__}）。"
+            f"{path} 加了密码，或者已损坏（{failure}）。"
             "请用 Excel 或 WPS 打开，去掉密码后另存为 .xlsx 再试"
-        ) from None
-    used = [s.name for s, _ in sheets if s.height > 0]
-    sheet = next((s for s, visible in sheets if visible and s.height > 0), None)
-    if sheet is None:
+        )
+    with path.open("rb") as file:  # calamine, too, judges a path by its suffix
+        workbook = CalamineWorkbook.from_filelike(file)
+    sheets = [
+        (workbook.get_sheet_by_name(m.name), "Visible" in str(m.visible))
+        for m in workbook.sheets_metadata
+        if m.typ == SheetTypeEnum.WorkSheet
+    ]
+    if not any(visible and sheet.height > 0 for sheet, visible in sheets):
         raise InputError(f"{path} 里没有建议：看得见的工作表都是空的")
+    tops = [[list(row) for row in islice(sheet.iter_rows(), HEADER_WITHIN)] for sheet, _ in sheets]
+    shown = [visible for _, visible in sheets]
+    at, note, unread = _choose([sheet.name for sheet, _ in sheets], shown, tops, text)
+    sheet = sheets[at][0]
     # Calamine leaves out the empty columns before the first filled one.
     left = [Cell(None)] * (sheet.start[1] if sheet.start else 0)
 
@@ -146,7 +212,21 @@ def open_xls(path: Path, text: str | None) -> Source:
         for row in sheet.iter_rows():
             yield left + [Cell(_xls_value(v)) for v in row]
 
-    return table_of(path, "xls", walk, _note(sheet.name, used), sheet=sheet.name, text=text)
+    found = table_of(path, "xls", walk, note, sheet=sheet.name, text=text)
+    return replace(found, unread=unread)
+
+
+def _xls_failure(path: Path) -> str:
+    """What calamine says against a file, "" if it can be read.
+
+    It is tried in a process of its own, since on some damaged files calamine
+    ends the process instead of raising an error.
+    """
+    command = [sys.executable, "-P", "-c", _TRY_XLS, str(path)]
+    tried = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False
+    )
+    return tried.stdout.strip() or "Abort" if tried.returncode else ""
 
 
 def _xls_value(value: Any) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
+import tempfile
 import unicodedata
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import xlsxwriter
+from openpyxl.styles.numbers import BUILTIN_FORMATS_REVERSE
 from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.format import Format
 
@@ -22,6 +23,7 @@ from classifier.tables.target import (
     SAID,
     Summary,
     added_names,
+    as_text,
     clean,
 )
 
@@ -40,7 +42,10 @@ class XlsxTarget:
     """Header frozen, filters on, classes to choose from, rows for review in yellow."""
 
     def __init__(self, path: Path, source: Source, added: Sequence[str]) -> None:
-        self._book = xlsxwriter.Workbook(str(path), {"constant_memory": True})
+        # Rows are kept there until the end; it goes away with this object, whatever happens.
+        self._rows = tempfile.TemporaryDirectory(prefix="weilei-")
+        options = {"constant_memory": True, "tmpdir": self._rows.name}
+        self._book = xlsxwriter.Workbook(str(path), options)
         self._book.set_properties({"created": _CREATED})
         self._sheet = self._book.add_worksheet(_sheet_name(source.sheet))
         self._formats: dict[tuple[str, str], Format] = {}
@@ -81,6 +86,7 @@ class XlsxTarget:
             self._book.close()
         except XlsxWriterException as error:
             raise OSError(str(error)) from error
+        self._rows.cleanup()
 
     def _summarise(self, summary: Summary) -> None:
         sheet = self._book.add_worksheet(_SUMMARY)
@@ -146,10 +152,8 @@ class XlsxTarget:
         if isinstance(value, timedelta):
             sheet.write_datetime(r, c, value, self._format(shown or "[h]:mm:ss", kind))
             return
-        if isinstance(value, dict | list):
-            value = json.dumps(value, ensure_ascii=False, default=str)
         # As a string cell, whatever it begins with: Excel does not run it.
-        text = clean(str(value))[:MOST_CHARACTERS]
+        text = clean(as_text(value))[:MOST_CHARACTERS]
         sheet.write_string(r, c, text, self._format("@" if shown == "@" else "", kind))
 
     def _format(self, number_format: str, kind: str) -> Format:
@@ -157,7 +161,8 @@ class XlsxTarget:
         if key not in self._formats:
             style: dict[str, Any] = {"valign": "top"}
             if number_format:
-                style["num_format"] = number_format
+                # What is built in shows a date or a sum as is usual in the country, by its number.
+                style["num_format"] = BUILTIN_FORMATS_REVERSE.get(number_format, number_format)
             style |= _STYLES[kind]
             self._formats[key] = self._book.add_format(style)
         return self._formats[key]
