@@ -37,6 +37,7 @@ from classifier.tables.target import (
     added_names,
     check_target,
     clean,
+    fits_cell,
 )
 from classifier.text import BLANK, NOT_TEXT, join_fields
 
@@ -347,7 +348,7 @@ def _note_problems(report: Report, n: int, row: list[Cell], added: list[Any]) ->
         report.add_problem(problem, n)
     texts = [c.value for c in row if isinstance(c.value, str)]
     suffix = report.output.suffix.lower()
-    if suffix == ".xlsx" and any(len(t) > MOST_CHARACTERS for t in texts):
+    if suffix == ".xlsx" and not all(map(fits_cell, texts)):
         report.add_problem(TOO_LONG, n)
     if any(clean(t, suffix) != t for t in texts):
         report.add_problem(UNPRINTABLE, n)

@@ -357,6 +357,7 @@ def test_too_long_for_excel_is_csv_in_a_folder_too(tmp_path: Path) -> None:
         (" ", ".xlsx", 5, "没有内容"),
         (["路灯"], ".xlsx", 5, "不是文字"),
         ("路灯不亮" * 9000, ".xlsx", 5, "Excel 放不下"),
+        ("路灯不亮" * 5000 + "😀" * 10000, ".xlsx", 5, "Excel 放不下"),
         ("路灯不亮" * 9000, ".csv", 0, ""),
         ("路灯\0不亮", ".csv", 5, "控制字符"),
         ("路灯\0不亮", ".jsonl", 0, ""),

@@ -58,6 +58,13 @@ def clean(text: str, suffix: str = ".xlsx") -> str:
     return text if suffix in (".jsonl", ".parquet") else _CONTROL.sub("", text)
 
 
+def fits_cell(text: str) -> bool:
+    """Whether a cell of Excel can hold a text; Excel counts in UTF-16, 😀 as two characters."""
+    if len(text) * 2 <= MOST_CHARACTERS:
+        return True
+    return len(text.encode("utf-16-le", "surrogatepass")) <= 2 * MOST_CHARACTERS
+
+
 def added_names(header: Sequence[str], added: Sequence[str]) -> list[str]:
     """What the added columns are called: not like a column of the table.
 
