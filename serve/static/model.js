@@ -83,10 +83,10 @@ function showCard(html) {
   for (const heading of card.querySelectorAll("h1, h2, h3, h4, h5")) {
     heading.replaceWith(make(`h${Number(heading.tagName[1]) + 1}`, "", {}, ...heading.childNodes));
   }
-  for (const table of card.querySelectorAll("table")) {
+  for (const [n, table] of card.querySelectorAll("table").entries()) {
     const scroll = make("div", "", { className: "scroll", tabIndex: 0 });
     scroll.setAttribute("role", "region");
-    scroll.setAttribute("aria-label", "表格");
+    scroll.setAttribute("aria-label", `表格 ${n + 1}`);
     table.replaceWith(scroll);
     scroll.append(table);
   }

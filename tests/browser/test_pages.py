@@ -252,15 +252,25 @@ def test_a_server_that_is_down_is_said_calmly(page: Any, server: Server) -> None
 def test_a_table_is_not_lost_when_the_server_is_away(
     page: Any, server: Server, tmp_path: Path
 ) -> None:
+    waiting = [True]
+
+    def answer(route: Any) -> None:
+        if route.request.method == "DELETE":
+            route.abort()
+            return
+        found = route.fetch().json()
+        route.fulfill(json={**found, "state": "running"} if waiting else found)
+
+    page.route("**/events", lambda route: route.abort())
+    page.route("**/v1/files/*", answer)
     page.goto(f"{server.origin}/files")
-    upload(page, table(tmp_path / "表.xlsx", *["公交车等了四十分钟不来"] * 3000))
-    page.locator("#job").wait_for()
-    refuse = lambda route: route.abort() if route.request.method == "DELETE" else route.fallback()  # noqa: E731
-    page.route("**/v1/**", refuse)
+    upload(page, table(tmp_path / "表.xlsx", "公交车等了四十分钟不来"))
+    page.locator("#state", has_text="正在打标").wait_for()
     page.get_by_role("button", name="从服务器删除").click()
     page.get_by_role("alert").get_by_text("连不上").wait_for()
+    waiting.clear()
     finished(page)  # it goes on asking
-    page.unroute("**/v1/**", refuse)
+    page.unroute_all()
     number = page.url.partition("#")[2]
     page.route("**/v1/**", lambda route: route.abort())
     page.reload()
