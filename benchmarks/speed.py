@@ -2,6 +2,7 @@
 
 python -m benchmarks.speed [--n 2000] [--rows 10000] [-o speed.json]
 python -m benchmarks.speed --million [-o million.json]
+python -m benchmarks.speed --duplicates
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from classifier import SuggestionClassifier
 from classifier.bundle import Bundle, shipped_model
 from classifier.classifier import Outputs
 from classifier.decision import AUTO
+from classifier.duplicates import near_duplicate_groups
 from classifier.encoder import OnnxEncoder
 from classifier.tables import open_table, open_target
 from classifier.tables.target import Summary
@@ -303,12 +305,26 @@ def a_million(scratch: Path) -> dict[str, Any]:
     return {"million": found}
 
 
+def same_again(scratch: Path) -> dict[str, Any]:
+    """100,000 texts, three in four of them sent again in another frame, into groups."""
+    frames = ("{}", "市民来电反映：{}希望有关部门处理。", "领导好！{}谢谢", "{}盼回复。")
+    items = read_items(CORPUS, Bundle.open(shipped_model()).taxonomy)[:25_000]
+    texts = [frame.format(it.full_text) for frame in frames for it in items]
+    random.Random(0).shuffle(texts)
+    started = time.perf_counter()
+    groups = near_duplicate_groups(texts)
+    found = {"条": len(texts), "组": len(set(groups)), "秒": time.perf_counter() - started}
+    click.echo(f"一事多投：{_shown(found)}")
+    return {"duplicates": found}
+
+
 @click.command()
 @click.option("--n", default=2000, show_default=True, help="Texts of natural lengths for peers.")
 @click.option("--rows", default=10_000, show_default=True, help="Rows of about 60 tokens.")
 @click.option("--million", is_flag=True, help="Only tag a CSV of a million short rows.")
+@click.option("--duplicates", is_flag=True, help="Only group 100,000 texts.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Also write JSON.")
-def main(n: int, rows: int, million: bool, output: Path | None) -> None:
+def main(n: int, rows: int, million: bool, duplicates: bool, output: Path | None) -> None:
     """Measure and print."""
     report: dict[str, Any] = {
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
@@ -319,7 +335,10 @@ def main(n: int, rows: int, million: bool, output: Path | None) -> None:
     click.echo(f"{report}\n")
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        report |= a_million(scratch) if million else beside_others(scratch, n, rows)
+        if million or duplicates:
+            report |= a_million(scratch) if million else same_again(scratch)
+        else:
+            report |= beside_others(scratch, n, rows)
     if output:
         output.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", "utf-8")
 

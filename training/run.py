@@ -122,7 +122,8 @@ def run(
         report = work / "报告.html"
         say("和现在用的模型比较，写报告")
         comparison = _measure(fresh, parts, report, training, say)
-        return _keep(fresh, report, output, comparison, force, say)
+        forgets = bool(missing_warning(parts, categories))
+        return _keep(fresh, report, output, comparison, forgets, force, say)
 
 
 def _measure(
@@ -154,9 +155,18 @@ def _measure(
 
 
 def _keep(
-    fresh: Path, report: Path, output: Path | None, comparison: Comparison, force: bool, say: Say
+    fresh: Path,
+    report: Path,
+    output: Path | None,
+    comparison: Comparison,
+    forgets: bool,
+    force: bool,
+    say: Say,
 ) -> Path:
-    """Put the new model among those of this machine and into use, if it may."""
+    """Put the new model among those of this machine and into use, if it may.
+
+    A model that `forgets` a class, of which no test row can be either, may not.
+    """
     model_id: str = json.loads((fresh / MANIFEST).read_text(encoding="utf-8"))["id"]
     folder = registry.models_folder()
     kept, kept_report = folder / model_id, folder / f"{model_id}-报告.html"
@@ -164,7 +174,7 @@ def _keep(
         "when": f"{datetime.now():%Y-%m-%d %H:%M}",
         "accuracy": comparison.new,
         "n_test": comparison.n,
-        "note": "" if comparison.accepted else "没有通过比较",
+        "note": "有的类没有例子" if forgets else "" if comparison.accepted else "没有通过比较",
     }
     kept_report.write_bytes(report.read_bytes())
     kept.with_name(f"{model_id}.json").write_text(
@@ -172,16 +182,18 @@ def _keep(
     )
     bundle.copy(fresh, kept)  # last, and whole: from here on it is one of the versions
     say(comparison.sentence() if comparison.n > 1 else "没有足够的测试建议，没法和现在用的模型比较")
-    taken = comparison.accepted or force
+    taken = force or (comparison.accepted and not forgets)
     if taken:
         registry.use(model_id)
         say(
             f"现在用的是 {model_id}；换回去：weilei models use shipped（或 weilei models 里的编号）"
         )
     else:
-        worse = "新模型比现在用的差，" if comparison.n > 1 else ""
+        why = "新模型比现在用的差，" if comparison.n > 1 and not comparison.accepted else ""
+        if forgets:
+            why += "有的类一个例子也没有，"
         say(
-            f"{worse}没有换上。它留在 {kept}；"
+            f"{why}没有换上。它留在 {kept}；"
             f"一定要用：weilei models use {model_id}，或训练时加 --force"
         )
     say(f"训练报告（里面有原文，请不要外传）：{kept_report}")
