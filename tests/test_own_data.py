@@ -86,7 +86,7 @@ def test_same_text_with_two_classes_is_listed_and_left_out(
             "其他 3 条。请补几条，或去掉这些行",
         ),
         (GOOD[:20], "40 条以上"),
-        ([], "没有可用的行"),
+        ([], "只有表头"),
         ([*GOOD, ("校车太少", None)], "合并的单元格"),
     ],
 )
