@@ -72,7 +72,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
     _describe(app, bool(settings.api_keys))
-    guarded = Guard(app, settings, runtime.metrics, runtime.admit, lambda: runtime.draining)
+    guarded = Guard(app, settings, runtime.metrics, runtime.admit)
     if not settings.allow_origins:
         return guarded
     # Outermost: a page must be able to read what the guard refuses, and Retry-After.

