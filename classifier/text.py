@@ -57,10 +57,8 @@ def is_missing(value: Any) -> bool:
     """Whether a value is how data frames say “empty”: None, NaN, NaT or pandas' NA."""
     if value is None or type(value).__name__ == "NAType":  # NA equals nothing, nor does it not
         return True
-    unequal = value != value
-    return isinstance(unequal, bool | np.bool_) and bool(
-        unequal
-    )  # an array compares each of its values
+    unequal = value != value  # of an array, one answer for each of its values
+    return isinstance(unequal, bool | np.bool_) and bool(unequal)
 
 
 def readable(text: str, ids: Sequence[int], unk_id: int) -> bool:

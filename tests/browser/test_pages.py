@@ -98,13 +98,19 @@ def test_without_events_it_asks_instead(page: Any, server: Server, tmp_path: Pat
     finished(page)
 
 
-def test_a_dropped_file_is_taken(page: Any, server: Server) -> None:
-    page.goto(f"{server.origin}/files")
+def drop(page: Any, content: str, *names: str) -> None:
+    """Drop files of one content where tables are taken."""
     dropped = page.evaluate_handle(
-        "() => { const d = new DataTransfer();"
-        "d.items.add(new File(['内容\\n公交车等了四十分钟不来\\n'], '拖.csv')); return d }"
+        "([content, names]) => { const d = new DataTransfer();"
+        "for (const n of names) d.items.add(new File([content], n)); return d }",
+        [content, names],
     )
     page.locator("#drop").dispatch_event("drop", {"dataTransfer": dropped})
+
+
+def test_a_dropped_file_is_taken(page: Any, server: Server) -> None:
+    page.goto(f"{server.origin}/files")
+    drop(page, "内容\n公交车等了四十分钟不来\n", "拖.csv")
     page.get_by_role("button", name="开始打标").click()
     finished(page)
     assert page.locator("#job-name").inner_text() == "拖.csv"
@@ -283,10 +289,6 @@ def test_a_table_is_not_lost_when_the_server_is_away(
 
 def test_two_files_at_once_are_not_one(page: Any, server: Server) -> None:
     page.goto(f"{server.origin}/files")
-    dropped = page.evaluate_handle(
-        "() => { const d = new DataTransfer();"
-        "for (const n of ['a', 'b']) d.items.add(new File(['内容'], `${n}.csv`)); return d }"
-    )
-    page.locator("#drop").dispatch_event("drop", {"dataTransfer": dropped})
+    drop(page, "内容", "a.csv", "b.csv")
     page.get_by_role("alert").get_by_text("一张").wait_for()
     assert page.locator("#file").evaluate("f => f.files.length") == 0
