@@ -121,18 +121,15 @@ def run(
         )
         report = work / "报告.html"
         say("和现在用的模型比较，写报告")
-        missing = missing_warning(parts, categories)
-        comparison = _measure(fresh, parts, missing, report, training, say)
-        return _keep(fresh, report, output, comparison, bool(missing), force, say)
+        comparison = _measure(fresh, parts, report, training, say)
+        forgets = bool(missing_warning(parts, categories))
+        return _keep(fresh, report, output, comparison, forgets, force, say)
 
 
 def _measure(
-    fresh: Path, parts: Parts, missing: str, report: Path, training: dict[str, Any], say: Say
+    fresh: Path, parts: Parts, report: Path, training: dict[str, Any], say: Say
 ) -> Comparison:
-    """Compare the new model with the one in use on the test part, and write the report.
-
-    `missing` is what there is to say of classes without an example.
-    """
+    """Compare the new model with the one in use on the test part, and write the report."""
     new, old = SuggestionClassifier.from_pretrained(fresh), SuggestionClassifier.from_pretrained()
     # A class that only has another id by now is still the same class.
     now = {c.id: (successor(c, new.taxonomy) or c).id for c in old.taxonomy}
@@ -145,7 +142,7 @@ def _measure(
     comparison = compare(scored.gold == scored.guess, gold == old_said)
     warnings = [
         lane_warning(scored.predictions, before, len(parts.calibration), new.max_error),
-        missing,
+        missing_warning(parts, new.taxonomy),
     ]
     for warning in filter(None, warnings):
         say(warning)
