@@ -39,6 +39,12 @@ _END = (
 _GAP = r"[- ]{0,3}"  # as in "0571 - 87654321" or, typed in Chinese, "0571——87654321"
 _AREA = r"(?:10|2\d|[3-9]\d{2})"  # without the leading 0
 _SUBSCRIBER = rf"[2-8]\d{{2,3}}{_GAP}\d{{4}}"
+# Eleven digits as people group them; two groups with a point between are a decimal.
+_MOBILE = (
+    rf"(?:\d{{3}}(?:{_GAP}\d{{4}}){{2}}|\d{{5}}[- ]\d{{6}}|\d{{7}}[- ]\d{{4}}"
+    r"|\d{3}[-. ]\d{3}[-. ]\d{5}|\d{4}[-. ]\d{3}[-. ]\d{4}|\d{4}[-. ]\d{4}[-. ]\d{3}"
+    r"|\d{3}\.\d{4}\.\d{4})"
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ _RULES = (
     ),
     _Rule(
         "mobile", "〔手机号〕",
-        re.compile(rf"{_START}(?:(?:\+|00)?86{_GAP})?1[3-9]\d(?:{_GAP}\d{{4}}){{2}}{_END}"),
+        re.compile(rf"{_START}(?:(?:\+|00)?86{_GAP})?(?=1[3-9]){_MOBILE}{_END}"),
     ),
     _Rule(
         "landline", "〔电话〕",
@@ -120,7 +126,7 @@ _RULES = (
             rf"{_START}(?<!\d-)(?:\(0{_AREA}\)|0{_AREA}|(?:\+|00)86{_GAP}0?{_AREA}){_GAP}"
             rf"{_SUBSCRIBER}(?:[-转]\d{{1,5}})?{_END}"
             r"|(?:电话|座机|固话|联系方式)(?:号码)?(?:是|为)?[-: .]{0,3}"
-            rf"(?P<it>{_SUBSCRIBER}){_END}"
+            rf"(?P<it>{_SUBSCRIBER}(?:[、/,; 或和]{{1,2}}{_SUBSCRIBER})*){_END}"
         ),
     ),
     _Rule(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ class Report:
         sample: text and added cells of the first rows, to show.
         review: row number, text and added cells of the first rows for a person.
         unread: other sheets that hold suggestions, too.
+        aside: where an earlier result that differs was put.
     """
 
     file: Path
@@ -84,6 +86,7 @@ class Report:
     sample: list[tuple[str, list[Any]]] = field(default_factory=list)
     review: list[tuple[int, str, list[Any]]] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    aside: Path | None = None
 
     @property
     def classes(self) -> Counter[str]:
@@ -215,14 +218,26 @@ def tag_file(
         if sha256(file) != fingerprint["file"]:
             raise InputError(f"{file} 在打标时被改动了，请等改好后再打一次")
         remove_leftovers(output)
-        write_whole(
+        aside = _aside(output)
+        if write_whole(
             output,
             lambda path: _write(
                 path, source, names, at, journal, classifier, masked, groups, report
             ),
-        )
+            aside,
+        ):
+            report.aside = aside
         journal.remove()
     return report
+
+
+def _aside(output: Path) -> Path | None:
+    """Another name for the table that is there: somebody may have corrected classes in it."""
+    if not output.is_file():
+        return None
+    when = datetime.fromtimestamp(output.stat().st_mtime)
+    stem = output.stem.removesuffix(TAGGED)
+    return output.with_name(f"{stem}-旧{when:%Y%m%d-%H%M%S}{TAGGED}{output.suffix}")
 
 
 def _note(source: Source, names: tuple[str, ...]) -> str:

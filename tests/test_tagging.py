@@ -241,6 +241,23 @@ def test_corrections_overwrite_no_table(
         collect(files, clf.taxonomy, tmp_path / output)
 
 
+def test_tagging_again_keeps_a_corrected_table(
+    weilei: Run, tmp_path: Path, clf: SuggestionClassifier
+) -> None:
+    (tmp_path / "a.csv").write_text("内容\n路灯不亮\n", encoding="utf-8")
+    output = tag_file(tmp_path / "a.csv", clf).output
+    assert tag_file(tmp_path / "a.csv", clf).aside is None  # the same again
+    book = load_workbook(output)
+    book.worksheets[0]["B2"] = "其他"
+    book.save(output)
+    corrected = output.read_bytes()
+    done = weilei("tag", tmp_path / "a.csv")
+    (aside,) = set(tmp_path.iterdir()) - {output, tmp_path / "a.csv"}
+    assert aside.name in done.stdout.replace("\n", "")
+    assert aside.read_bytes() == corrected != output.read_bytes()
+    assert expand([tmp_path]) == [tmp_path / "a.csv"]  # nor is it tagged with the folder
+
+
 def test_masking_of_what_is_not_text(tmp_path: Path, clf: SuggestionClassifier) -> None:
     import pyarrow
     from pyarrow import parquet

@@ -16,22 +16,27 @@ def quiet_libraries() -> None:
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
+def new_bar() -> Progress:
+    """A bar with the time left on standard error, gone when done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("还要"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
 class TrainingProgress(TrainerCallback):
-    """A bar with the time left on standard error, within ``with progress.bar:``.
+    """A bar of the training steps, within ``with progress.bar:``.
 
     So it also ends, and gives the cursor back, where training does not end well.
     """
 
     def __init__(self) -> None:
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("还要"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        self.bar = new_bar()
         self.task = self.bar.add_task("训练")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

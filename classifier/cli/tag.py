@@ -186,6 +186,8 @@ def _show(report: Report) -> None:
         console.print(f"近乎相同的 {report.repeated.total()} 条，分 {len(report.repeated)} 组")
     auto, review = report.lanes[LANES[AUTO]], report.lanes[LANES[REVIEW]]
     console.print(f"自动 {auto} 条，人工 {review} 条（底色标黄）。已写入 {report.output}")
+    if report.aside:
+        console.print(f"那里原来的结果和这次的不同（也许有人改正过），改名为 {report.aside.name}")
 
 
 @click.command(options_metavar="[选项]")

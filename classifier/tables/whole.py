@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 import secrets
@@ -28,8 +29,14 @@ def remove_leftovers(output: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_whole(output: Path, save: Callable[[Path], Any]) -> None:
+def write_whole(output: Path, save: Callable[[Path], Any], aside: Path | None = None) -> bool:
     """Write a file under a temporary name beside `output`, then move it there.
+
+    Args:
+        aside: what becomes of another file that was there: its new name. By default it goes.
+
+    Returns:
+        Whether a file was put aside.
 
     Raises:
         InputError: no such folder, no permission, disk full, or the file is in use.
@@ -41,7 +48,11 @@ def write_whole(output: Path, save: Callable[[Path], Any]) -> None:
         path.open("xb").close()  # who may read it is for the user's umask to say
         scratch = path
         save(scratch)
+        kept = aside is not None and output.is_file() and not filecmp.cmp(scratch, output, False)
+        if kept and aside:
+            os.replace(output, aside)
         os.replace(scratch, output)
+        return kept
     except OSError as error:
         raise InputError(
             f"写不了 {output}（{error.strerror or error}）。请检查文件夹是否存在、磁盘是否已满、"
