@@ -124,6 +124,13 @@ def test_rows_marked_test_are_kept_for_the_comparison(tmp_path: Path, taxonomy: 
     assert len(parts.calibration) == len({it.where for it in parts.calibration})
 
 
+def test_marks_of_a_table_are_words(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    lines = ["内容,类别,hard,indirect", "路灯不亮,微城管,False,0", "公交不来,微交通,TRUE,是"]
+    (tmp_path / "a.csv").write_text("\n".join(lines), encoding="utf-8")
+    items = read_items(tmp_path / "a.csv", taxonomy)
+    assert [(it.hard, it.indirect) for it in items] == [(False, False), (True, True)]
+
+
 def test_calibration_rows_are_unlike_the_training_rows(tmp_path: Path, taxonomy: Taxonomy) -> None:
     marked = [(t, c, "calibration" if i < 20 else "") for i, (t, c) in enumerate(GOOD)]
     marked += [(f"{t}！", c, "calibration") for t, c in GOOD[40:43]]  # their twins are learned from

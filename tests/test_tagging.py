@@ -283,6 +283,31 @@ def test_masking_of_what_is_not_text(tmp_path: Path, clf: SuggestionClassifier) 
     assert parquet.read_table(tmp_path / "b.parquet")["手机"].to_pylist() == [None, 7]
 
 
+def test_jsonl_is_json_whatever_parquet_holds(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    table = pyarrow.table({"内容": ["路灯不亮"], "分": [math.nan], "各分": [[math.inf, 1.5]]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    tag_file(tmp_path / "a.parquet", clf, output=tmp_path / "b.jsonl")
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    found = json.loads((tmp_path / "b.jsonl").read_text("utf-8"), parse_constant=refuse)
+    assert (found["分"], found["各分"]) == (None, [None, 1.5])
+
+
+def test_files_that_excel_keeps_beside_open_ones_are_passed_over(
+    weilei: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("内容\n路灯不亮\n", encoding="utf-8")
+    (tmp_path / "~$a.csv").write_bytes(b"\x00")
+    assert weilei("tag", tmp_path / "a.csv", tmp_path / "~$a.csv", "-q").returncode == 0
+    done = weilei("train", tmp_path / "~$a.csv")
+    assert done.returncode == 2 and "临时文件" in done.stderr
+
+
 def test_rows_above_the_header_are_masked(tmp_path: Path, clf: SuggestionClassifier) -> None:
     text = "汇总人电话13812345678,\n编号,内容\n1,路灯不亮\n"
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")

@@ -22,6 +22,7 @@ LABEL_COLUMNS = ("类别", "标签", "分类", "主标签", "微类", "label", "
 ROW = "原来的行号"  # a column of what suggest-labels wrote, where labels may be left open
 SPLITS = ("train", "calibration", "dev", "test", "")
 _OTHER_SPLITS = {"validation": "dev", "valid": "dev", "val": "dev"}
+_YES = ("true", "1", "1.0", "yes", "是", "√")
 MOST_ROWS = 300_000  # more would take days on an office computer
 
 
@@ -110,8 +111,8 @@ def read_items(
                 split=split,
                 source=_string(row.get("source")) or clean(path.stem, ".jsonl"),
                 register=_string(row.get("register")),
-                indirect=bool(row.get("indirect")),
-                hard=bool(row.get("hard")),
+                indirect=_string(row.get("indirect")).lower() in _YES,
+                hard=_string(row.get("hard")).lower() in _YES,
                 where=f"{shown} 第 {n} 行",
             )
         )

@@ -14,7 +14,6 @@ from classifier.errors import InputError
 from classifier.text import TextEncoder, pad
 from training.progress import new_bar
 
-
 # Model and most tokens → text → features: ``--fast`` learns from texts that the report looks
 # at again, and reading them is nearly all that it does.
 _read_before: dict[tuple[str, int], dict[str, np.ndarray]] = {}

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from classifier.errors import MissingExtra
+from classifier.errors import InputError, MissingExtra
 
 FILE = click.Path(path_type=Path)
 # What citizens write may hold brackets and colons; they are text, not markup.
@@ -27,3 +27,17 @@ class extra:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if isinstance(error, ModuleNotFoundError):
             raise MissingExtra(self.name) from error
+
+
+def without_locks(
+    context: click.Context, parameter: click.Parameter, files: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    """Files as named, without those that Excel keeps beside open ones and ``*.xlsx`` matches, too.
+
+    Raises:
+        InputError: no other file is named.
+    """
+    found = tuple(path for path in files if not path.name.startswith("~$"))
+    if not found:
+        raise InputError(f"{files[0]} 是 Excel 打开文件时的临时文件，请选原来的文件")
+    return found

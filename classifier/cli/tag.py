@@ -24,7 +24,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from classifier import SuggestionClassifier, Taxonomy
-from classifier.cli.common import FILE, console
+from classifier.cli.common import FILE, console, without_locks
 from classifier.corrections import collect
 from classifier.decision import AUTO, REVIEW
 from classifier.errors import ROWS_TO_CHECK, InputError, WeileiError
@@ -57,7 +57,9 @@ def _words(text: str) -> list[str]:
 
 
 @click.command(cls=_Tag, options_metavar="[选项]")
-@click.argument("files", nargs=-1, required=True, type=FILE, metavar="文件或文件夹…")
+@click.argument(
+    "files", nargs=-1, required=True, type=FILE, callback=without_locks, metavar="文件或文件夹…"
+)
 @click.option("-o", "--output", type=FILE, help="写成哪个文件；有几个输入时写进哪个文件夹。")
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
 @click.option("--model", type=FILE, help="模型文件夹；不写就用正在用的那个（见 weilei models）。")
@@ -191,7 +193,9 @@ def _show(report: Report) -> None:
 
 
 @click.command(options_metavar="[选项]")
-@click.argument("files", nargs=-1, required=True, type=FILE, metavar="打标过的文件…")
+@click.argument(
+    "files", nargs=-1, required=True, type=FILE, callback=without_locks, metavar="打标过的文件…"
+)
 @click.option("-o", "--output", required=True, type=FILE, help="写成哪个 .jsonl。")
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
 def corrections(files: tuple[Path, ...], output: Path, text: str | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from classifier.cli.common import FILE, console, extra
+from classifier.cli.common import FILE, console, extra, without_locks
 
 _MOST_EPOCHS = 1000
 _MOST_SEED = 2**32 - 1  # of NumPy
@@ -26,7 +26,9 @@ def _seed(context: click.Context, parameter: click.Parameter, value: int | None)
 
 
 @click.command(options_metavar="[选项]")
-@click.argument("files", nargs=-1, required=True, type=FILE, metavar="文件…")
+@click.argument(
+    "files", nargs=-1, required=True, type=FILE, callback=without_locks, metavar="文件…"
+)
 @click.option("-o", "--output", type=FILE, help="另外把模型写到哪个文件夹。")
 @click.option(
     "--base",
@@ -51,7 +53,9 @@ def train(files: tuple[Path, ...], output: Path | None, **options: Any) -> None:
 
 
 @click.command(options_metavar="[选项]")
-@click.argument("files", nargs=-1, required=True, type=FILE, metavar="文件…")
+@click.argument(
+    "files", nargs=-1, required=True, type=FILE, callback=without_locks, metavar="文件…"
+)
 @click.option("--model", type=FILE, help="模型文件夹；不写就用正在用的那个（见 weilei models）。")
 @click.option(
     "-o", "--output", type=FILE, default=Path("evaluation"), show_default=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -161,6 +162,15 @@ def without_guard(text: str) -> str:
     return text[1:] if text[:1] == "'" and harmless(text[1:]) == text else text
 
 
+def _known(value: Any) -> Any:
+    """A value for JSON, which has no word for what is not a number."""
+    if isinstance(value, dict):
+        return {key: _known(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_known(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 class JsonlTarget:
     """One object a line, original fields first."""
 
@@ -171,7 +181,9 @@ class JsonlTarget:
     def write(self, row: Sequence[Cell], added: Sequence[Any], review: bool) -> None:
         values = [*(c.value for c in row), *added]
         line = json.dumps(
-            dict(zip(self._names, values, strict=True)), ensure_ascii=False, default=str
+            dict(zip(self._names, map(_known, values), strict=True)),
+            ensure_ascii=False,
+            default=str,
         )
         self._file.write(clean(line, ".jsonl") + "\n")
 
