@@ -20,6 +20,7 @@ from serve.metrics import Metrics
 
 Classify = Callable[[list[str]], list[Prediction]]
 _MOST_COUNTED = 300  # characters beyond which the model reads no further, about
+_SLACK = 2.0  # how much slower than of late a batch may be done
 _IN_TIME = 0.6  # share of the deadline after which accepted work should be done
 
 
@@ -34,8 +35,9 @@ class Batcher:
     """A bounded queue in front of one worker thread.
 
     Costs are characters that the model will read; `deadline` is the number of
-    seconds after which nobody waits for an answer any more. Requests for one text go
-    before those for many, so that somebody typing does not wait for a batch.
+    seconds after which nobody waits for one answer any more. Requests for one text go
+    before those for many, and are only refused for the sake of each other, so that somebody
+    typing does not wait for a batch.
     """
 
     def __init__(
@@ -52,22 +54,23 @@ class Batcher:
         self._metrics = metrics
         self._single: deque[_Waiting] = deque()
         self._many: deque[_Waiting] = deque()
-        self._queued = 0
+        self._queued = {False: 0, True: 0}  # by whether it is one of many
         self._speed = 5000.0  # characters a second, a running mean
         self._wake = asyncio.Event()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="classify")
         self._task = asyncio.create_task(self._work())
 
-    def admit(self, cost: int = 1) -> None:
-        """Refuse work that the queue has no room for.
+    def admit(self, cost: int = 1, many: bool = False) -> None:
+        """Refuse work that the queue has no room for; `many` says that it is for many texts.
 
         Raises:
             ProblemError: 429 with the seconds after which there will be room.
         """
         # On a machine that is busy with other things less is done before the deadline.
         most = min(self._max_queue, self._speed * self._deadline * _IN_TIME)
-        if self._queued and self._queued + cost > most:
-            wait = max(1, math.ceil(self._queued / self._speed))
+        queued = self._queued[False] + (self._queued[True] if many else 0)
+        if queued and queued + cost > most:
+            wait = max(1, math.ceil(queued / self._speed))
             raise ProblemError(429, "现在排队的太多。", {"Retry-After": str(wait)})
 
     async def submit(self, texts: Sequence[str]) -> list[Prediction]:
@@ -79,27 +82,31 @@ class Batcher:
             ProblemError: 429 when the queue is full, 504 after the deadline.
         """
         loop = asyncio.get_running_loop()
+        many = len(texts) > 1
         entries = [_Waiting(t, _cost(t), loop.create_future()) for t in texts]
-        self.admit(sum(e.cost for e in entries))
-        (self._single if len(entries) == 1 else self._many).extend(entries)
-        self._count(sum(e.cost for e in entries))
+        cost = sum(e.cost for e in entries)
+        self.admit(cost, many)
+        (self._many if many else self._single).extend(entries)
+        self._count(cost, many)
         self._wake.set()
         gathered = asyncio.gather(*(e.result for e in entries))
+        # Many long texts take longer than that by themselves, and would at every new attempt.
+        patience = self._deadline + (_SLACK * cost / self._speed if many else 0.0)
         try:
-            return list(await asyncio.wait_for(gathered, self._deadline))
+            return list(await asyncio.wait_for(gathered, patience))
         except TimeoutError:
             raise ProblemError(504) from None
 
     async def close(self) -> None:
         """Finish what is in the queue, then stop."""
-        while self._queued:
+        while any(self._queued.values()):
             await asyncio.sleep(0.01)
         self._task.cancel()
         await asyncio.to_thread(self._pool.shutdown)
 
-    def _count(self, change: int) -> None:
-        self._queued += change
-        self._metrics.queue.set(self._queued)
+    def _count(self, change: int, many: bool) -> None:
+        self._queued[many] += change
+        self._metrics.queue.set(sum(self._queued.values()))
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -107,7 +114,7 @@ class Batcher:
         for queue in (self._single, self._many):
             while queue and (not batch or cost + queue[0].cost <= self._max_batch):
                 entry = queue.popleft()
-                self._count(-entry.cost)
+                self._count(-entry.cost, queue is self._many)
                 if not entry.result.done():  # the client is gone or its time is over
                     batch.append(entry)
                     cost += entry.cost

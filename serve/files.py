@@ -38,6 +38,7 @@ _DEAD = 60.0  # seconds without a sign after which nobody works on a table any m
 _SHOWN = 500  # characters of a row for review; the state is read again and again
 _STOP_WITHIN = 0.8  # seconds for the table that is being worked on when the server stops
 _STOPPED = "服务停止了，请重新上传。"
+FILES = "files"  # the thread that tags them
 _OPEN = ("queued", "running")
 _SOURCE = "原表"
 _OURS = re.compile(r"\.?\w{22}", re.ASCII)  # names of our folders; with a dot they are deleted
@@ -58,7 +59,7 @@ class Files:
     ) -> None:
         self._settings, self._classifier, self._draining = settings, classifier, draining
         self._root = settings.files
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="files")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=FILES)
         self._closing = False
         self._at_work: set[Path] = set()  # folders of the tables queued or running here
         self._jobs: set[Future[None]] = set()

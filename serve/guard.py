@@ -34,7 +34,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 UPLOADS = "/v1/files"
-CLASSIFY = b"/v1/classify"
+CLASSIFY, MANY = b"/v1/classify", b"/v1/classify/batch"
 log = logging.getLogger("weilei.serve")
 _PAGE_POLICY = (
     b"default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
@@ -52,7 +52,7 @@ class Guard:
     """ASGI middleware around the application."""
 
     def __init__(
-        self, app: App, settings: Settings, metrics: Metrics, admit: Callable[[], None]
+        self, app: App, settings: Settings, metrics: Metrics, admit: Callable[[int, bool], None]
     ) -> None:
         self.app, self.settings, self.metrics, self.admit = app, settings, metrics, admit
         self._keys = frozenset(settings.api_keys)
@@ -124,6 +124,11 @@ class Guard:
         if not path.startswith("/v1/") or scope["method"] == "OPTIONS":
             return
         headers = dict(scope["headers"])
+        # A form of another site needs nobody's leave to send a file, and no key on loopback.
+        foreign = headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site")
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if foreign and scope["method"] != "GET" and origin not in self.settings.allow_origins:
+            raise ProblemError(403)
         if self._keys:
             given = hashlib.sha256(headers.get(b"x-api-key", b"")).hexdigest()
             if given not in self._keys:
@@ -137,7 +142,7 @@ class Guard:
         if not length.isdigit() or int(length) > self._most(path):
             raise ProblemError(413, headers={"Connection": "close"})
         if path.startswith(CLASSIFY.decode()):
-            self.admit()
+            self.admit(1, path.startswith(MANY.decode()))
 
     def _most(self, path: str) -> int:
         return self.settings.max_upload if path == UPLOADS else self.settings.max_body

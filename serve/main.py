@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 from classifier import SuggestionClassifier
 from classifier.errors import InputError
 from serve.app import create_app, set_up_logging
+from serve.files import FILES
 from serve.protocol import PatientProtocol
 from serve.settings import CONFIG, PREFIX, load_settings
 
@@ -56,6 +58,10 @@ def run(config: Path | None = None, **given: Any) -> None:
         app = create_app(settings)
         log.info(json.dumps(line))
         uvicorn.run(app, **options)
+        # A table that is being read or written does not look up for minutes, and Python would
+        # wait for it; whoever sent it has been told.
+        if any(thread.name.startswith(FILES) for thread in threading.enumerate()):
+            os._exit(0)
         return
     # A worker could only die of a model that cannot be used, again and again.
     SuggestionClassifier.from_pretrained(

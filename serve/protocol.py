@@ -40,7 +40,8 @@ class PatientProtocol(HttpToolsProtocol):
     _answer: bytes | None = None  # to the refused request that is being read or was read last
     _held: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
-    # Bytes of headers that are still coming, without those of the piece in which they began.
+    # Bytes of headers or trailers that are still coming, without those of the piece in which
+    # they began.
     _head: int | None = None
     _fault = 400  # of a request that cannot be parsed
 
@@ -85,13 +86,19 @@ class PatientProtocol(HttpToolsProtocol):
             self._stop()
             super().on_headers_complete()
 
+    def on_chunk_header(self) -> None:
+        """What follows may be trailers, which are kept as headers are."""
+        self._head = 0
+
     def on_body(self, body: bytes) -> None:
         """Of a refused request nothing is kept."""
+        self._head = None
         if self._answer is None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Say the refusal a little later."""
+        self._head = None
         if self.parser.should_upgrade():
             return
         if self._answer is None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from serve.errors import ProblemError, problem
-from serve.guard import CLASSIFY, HEADERS, NO_STORE
+from serve.guard import CLASSIFY, HEADERS, MANY, NO_STORE
 from serve.metrics import Metrics
 
 log = logging.getLogger("weilei.serve")
@@ -21,7 +21,7 @@ _TYPICAL, _UNDER_WAY = 200, 0.02
 class Refusals:
     """What :class:`serve.protocol.PatientProtocol` asks before a request becomes a task."""
 
-    def __init__(self, admit: Callable[[int], None], metrics: Metrics) -> None:
+    def __init__(self, admit: Callable[[int, bool], None], metrics: Metrics) -> None:
         self._admit = admit
         self._count = metrics.requests
         self._said, self._unsaid = 0.0, 0
@@ -37,7 +37,7 @@ class Refusals:
             return None
         try:
             # Whoever was let in a moment ago is not in the queue yet, and would leave no room.
-            self._admit(self._coming + _TYPICAL)
+            self._admit(self._coming + _TYPICAL, target.startswith(MANY))
         except ProblemError as error:
             self._log(error.status)
             return refused(error.status, error.detail, tuple(error.headers.items()))

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from classifier import Prediction, SuggestionClassifier
-from classifier.errors import WeileiError
 from serve.batching import Batcher
 from serve.errors import ProblemError
 from serve.files import Files
@@ -35,21 +34,24 @@ class Runtime:
         """Whether new work should be sent here."""
         return self.batcher is not None and not self.draining
 
-    def admit(self, cost: int = 1) -> None:
+    def admit(self, cost: int = 1, many: bool = False) -> None:
         """Refuse a request before its body is read, if there is no room for `cost` characters.
+
+        Args:
+            many: of several texts.
 
         Raises:
             ProblemError: 429 or 503.
         """
         if self.batcher is None:
             raise ProblemError(503, headers={"Retry-After": "1"})
-        self.batcher.admit(cost)
+        self.batcher.admit(cost, many)
 
     async def reload(self) -> bool:
         """Load the model folder again; the old model stays if the new one is not whole."""
         try:
             fresh = await asyncio.to_thread(self._load)
-        except WeileiError as error:
+        except Exception as error:  # whatever is wrong with the folder, the old model stays
             log.error('{"reload": "refused", "error": "%s"}', type(error).__name__)
             return False
         # The engine must not be taken down under a request that still runs on it: the process

@@ -89,6 +89,7 @@ class TaxonomyOut(_Model):
 
     name: str
     abstain: str = Field(description="表示“由人决定”的类的 id")
+    max_characters: int = Field(description="一条建议最多几个字")
     classes: list[CategoryOut]
 
 

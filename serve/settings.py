@@ -49,7 +49,9 @@ class Settings(BaseSettings):
     max_upload: int = Field(50_000_000, ge=1000, description="上传的文件最大几字节")
     max_queue: int = Field(16_000, ge=1, description="排队的字数上限，超过回 429")
     max_batch: int = Field(2500, ge=1, description="一次一起算的字数")
-    deadline: float = Field(5.0, gt=0, description="一个请求最多等几秒，超过回 504")
+    deadline: float = Field(
+        5.0, gt=0, description="一个请求最多等几秒，超过回 504；几条一起的再加算它们要的时间"
+    )
     slow_client: float = Field(10.0, gt=0, description="发请求头、请求体、收回答最慢几秒")
     drain: float = Field(1.0, ge=0, le=5, description="收到停止信号后再接几秒，/readyz 已是 503")
     files: Path = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -114,7 +115,7 @@ def release(
             json.dumps(figures, ensure_ascii=False) + "\n", encoding="utf-8"
         )
         (folder / bundle.CARD).write_text(card or _short_card(taxonomy, figures), encoding="utf-8")
-        digest = bundle.sha256(folder / "model.onnx")[:8]
+        digest = _digest(folder)
         manifest = {
             "id": f"{model_name(target.name)}-{date.today():%Y%m%d}-{digest}",
             "library": __version__,
@@ -125,6 +126,12 @@ def release(
         }
         bundle.write(folder, target, manifest, TRAINING_FILES)
     return target
+
+
+def _digest(folder: Path) -> str:
+    """Eight hexadecimal digits that tell models apart, also those of one encoder."""
+    parts = (bundle.sha256(folder / name) for name in ("model.onnx", bundle.NGRAMS))
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
 
 
 def model_name(name: str) -> str:

@@ -54,7 +54,8 @@ function askKey(wrong) {
     dialog.setAttribute("aria-labelledby", "key-title");
     document.body.append(dialog);
     dialog.addEventListener("close", () => {
-      const given = dialog.returnValue === "ok" && field.value.trim();
+      // Other characters cannot stand in a header.
+      const given = dialog.returnValue === "ok" && field.value.normalize("NFKC").replace(/[^\x21-\x7e]/g, "");
       if (given) sessionStorage.setItem(KEY, given);
       dialog.remove();
       asking = null;

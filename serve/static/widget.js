@@ -16,6 +16,7 @@
   const PAUSE = 350; // ms without a keystroke before asking
   const SLOW = 1500; // ms until the citizen is told not to wait
   const LIMIT = 8000; // ms until the request is given up
+  const HEADING = 200; // characters of a title that are sent
   const PATIENCE = 30; // s, the longest wait after a 429
 
   const HINT = "写下建议，这里会显示可能的类别和办理单位。";
@@ -233,13 +234,16 @@
 
     async function ask() {
       const now = question();
-      const text = area.value;
       const mine = (request = new AbortController());
       const slow = setTimeout(() => say(WAITING), SLOW);
       const limit = setTimeout(() => mine.abort(), LIMIT);
       try {
         taxonomy = taxonomy || (await get("v1/taxonomy", { signal: mine.signal }));
-        const body = JSON.stringify({ text, ...(title && title.value && { title: title.value }) });
+        // Of what is too long for the server it gets the beginning: the model reads no more.
+        const heading = [...(title ? title.value : "")].slice(0, HEADING);
+        const most = taxonomy.max_characters - heading.length - 1;
+        const text = [...area.value].slice(0, Math.max(most, 0)).join("");
+        const body = JSON.stringify({ text, ...(heading.length && { title: heading.join("") }) });
         const found = await get("v1/classify", { method: "POST", body, signal: mine.signal });
         if (request !== mine) return;
         answer = { ...found, text, about: now };
@@ -286,7 +290,12 @@
       field.addEventListener("compositionstart", unask);
       field.addEventListener("compositionend", update);
     }
-    if (area.form) area.form.addEventListener("reset", () => setTimeout(update));
+    const anew = () => {
+      picked = null;
+      unask();
+      update();
+    };
+    if (area.form) area.form.addEventListener("reset", () => setTimeout(anew));
     hold(null, "review");
     if (enough()) update(); // what the browser kept from an earlier visit
   }

@@ -223,6 +223,24 @@ def test_slow_server_says_not_to_wait(form: Form) -> None:
     form.sees(form.status, "照样可以提交")  # given up
 
 
+def test_too_long_a_text_is_read_from_its_beginning(form: Form) -> None:
+    form.text.fill(f"{BUS}。" * 500)
+    form.sees(form.status, "微交通")
+
+
+def test_a_form_put_back_forgets_the_choice(form: Form) -> None:
+    form.page.evaluate(
+        "(text) => { document.querySelector('#suggestion').defaultValue = text }", BUS
+    )
+    form.text.fill(BUS)
+    form.sees(form.status, "看起来是微交通")
+    form.choices.last.click()
+    form.sees(form.status, "已选转人工")
+    form.page.evaluate("document.querySelector('#suggestion').form.reset()")
+    form.sees(form.status, "看起来是微交通")
+    assert form.held() == ["transport", "auto"]
+
+
 def test_busy_server_is_asked_again_when_it_said(form: Form, site: Site) -> None:
     refused: list[Any] = []
 

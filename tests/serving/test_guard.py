@@ -17,13 +17,15 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from classifier import SuggestionClassifier, tagging
+from classifier import Prediction, SuggestionClassifier, tagging
 from classifier.errors import InputError
 from classifier.tables import target
 from serve import files
 from serve.app import create_app
+from serve.batching import Batcher
 from serve.errors import ProblemError
 from serve.main import run
+from serve.metrics import Metrics
 from serve.settings import Settings, load_settings
 from tests.conftest import ROOT
 from tests.serving.conftest import Start
@@ -31,6 +33,7 @@ from tests.serving.conftest import Start
 KEY, OTHER = "first-key", "second-key"
 HASHES = [hashlib.sha256(k.encode()).hexdigest() for k in (KEY, OTHER)]
 ONE = {"text": "路灯坏了半个月没人修"}
+GUESS = Prediction("微城管", "cityadmin", 0.9, (), (), "auto", "", "", False, "", ())
 
 
 def test_keys_rate_and_owners(start: Start) -> None:
@@ -67,8 +70,43 @@ def test_overload_is_refused_at_once_and_accepted_work_is_done(start: Start) -> 
 def test_a_deadline_gives_504(start: Start) -> None:
     server = start(deadline=0.001)
     with server.client() as client:
-        done = client.post("/v1/classify/batch", json={"texts": ["路灯坏了" * 60] * 64})
+        done = client.post("/v1/classify", json={"text": "路灯坏了" * 60})
     assert done.status_code == 504
+
+
+def test_a_batch_neither_keeps_out_single_requests_nor_runs_out_of_time() -> None:
+    release = threading.Event()  # stands in for an engine that needs its time
+
+    def classify(texts: list[str]) -> list[Prediction]:
+        release.wait(0.05)
+        return [GUESS] * len(texts)
+
+    async def play() -> None:
+        queue = Batcher(classify, max_batch=2500, max_queue=16_000, deadline=0.3, metrics=Metrics())
+        many = asyncio.create_task(queue.submit(["路" * 300] * 256))
+        await asyncio.sleep(0)
+        assert await queue.submit(["路灯坏了"]) == [GUESS]
+        assert not many.done()
+        with pytest.raises(ProblemError):
+            await queue.submit(["路灯坏了"] * 2)
+        assert await many == [GUESS] * 256
+        await queue.close()
+
+    asyncio.run(play())
+
+
+def test_a_page_of_another_site_sends_no_table(start: Start) -> None:
+    server = start(allow_origins='["https://city.example"]')
+    with server.client() as client:
+
+        def send(site: str, origin: str) -> int:
+            headers = {"Sec-Fetch-Site": site, "Origin": origin}
+            table = {"file": ("a.csv", "内容\n路灯坏了\n".encode())}
+            return client.post("/v1/files", files=table, headers=headers).status_code
+
+        assert send("cross-site", "https://b.example") == 403
+        assert send("cross-site", "https://city.example") == 202
+        assert send("same-origin", server.url) == 202
 
 
 def test_slow_clients_are_let_go(start: Start) -> None:

@@ -52,6 +52,10 @@ def test_a_new_model_is_loaded_under_load_and_a_broken_one_refused(
         ngrams.write_bytes(ngrams.read_bytes()[:-1] + b"x")
         server.process.send_signal(signal.SIGHUP)
         _until(lambda: "refused" in server.logged())
+        manifest.unlink()
+        manifest.mkdir()  # no longer a file that can be read
+        server.process.send_signal(signal.SIGHUP)
+        _until(lambda: server.logged().count("refused") == 2)
         assert client.get("/v1/model").json()["id"] == "nummer-2"
     assert set(load.statuses) == {200}
     assert not load.cut_off

@@ -26,7 +26,7 @@ class Room:
     def __init__(self) -> None:
         self.full = False
 
-    def admit(self, cost: int) -> None:
+    def admit(self, cost: int, many: bool) -> None:
         if self.full:
             raise ProblemError(429, "现在排队的太多。", {"Retry-After": "3"})
 
@@ -212,6 +212,29 @@ def test_headers_without_end_are_cut_off(address: tuple[str, int]) -> None:
                 connection.sendall(b"a" * 10_000)
                 sent += 10_000
         assert sent < 50_000_000
+
+
+@pytest.mark.parametrize("piece", [b"a: b\r\n" * 1000, b"a" * 6000])
+def test_trailers_without_end_are_cut_off(address: tuple[str, int], piece: bytes) -> None:
+    with socket.create_connection(address, timeout=10) as connection:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head + b"2\r\nab\r\n0\r\na: ")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 50_000_000:
+                connection.sendall(piece)
+                sent += len(piece)
+        assert sent < 50_000_000
+
+
+def test_chunks_are_no_headers(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=10) as connection:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head)
+        for _ in range(3):
+            connection.sendall(b"%x\r\n" % 100_000 + b"x" * 100_000 + b"\r\n")
+        connection.sendall(b"0\r\na: b\r\n\r\n")
+        assert answers(connection, 1) == [(200, b"/ 300000")]
 
 
 def test_large_bodies_behind_one_another_are_no_large_headers(address: tuple[str, int]) -> None:
