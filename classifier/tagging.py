@@ -137,6 +137,11 @@ def expand(paths: Collection[Path]) -> list[Path]:
         if not found:
             raise InputError(f"文件夹 {path} 里没有可以打标的表格（{'、'.join(SUFFIXES)}）")
         files += found
+    return once(files)
+
+
+def once(files: Iterable[Path]) -> list[Path]:
+    """`files` without those that are another one by a second name."""
     return list({path.resolve(): path for path in files}.values())
 
 

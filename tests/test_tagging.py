@@ -305,7 +305,8 @@ def test_files_that_excel_keeps_beside_open_ones_are_passed_over(
     (tmp_path / "~$a.csv").write_bytes(b"\x00")
     assert weilei("tag", tmp_path / "a.csv", tmp_path / "~$a.csv", "-q").returncode == 0
     done = weilei("train", tmp_path / "~$a.csv")
-    assert done.returncode == 2 and "临时文件" in done.stderr
+    assert done.returncode == 2
+    assert "临时文件" in done.stderr
 
 
 def test_rows_above_the_header_are_masked(tmp_path: Path, clf: SuggestionClassifier) -> None:

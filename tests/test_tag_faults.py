@@ -1,0 +1,81 @@
+"""What is wrong with one file is told, counted, and stops no other."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from openpyxl import Workbook
+
+from classifier import InputError, SuggestionClassifier
+from classifier.cli import cli
+
+
+def tag(*arguments: object) -> None:
+    cli.main(["tag", "-q", *map(str, arguments)], standalone_mode=False)
+
+
+def csv_of(path: Path) -> Path:
+    path.write_text("内容\n路灯不亮\n", encoding="utf-8")
+    return path
+
+
+def test_a_workbook_damaged_far_below_stops_no_other(
+    tmp_path: Path, clf: SuggestionClassifier, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workbook = Workbook()
+    workbook.active.append(["内容"])
+    for n in range(20_000):
+        workbook.active.append([f"{n * n}号路灯不亮"])
+    workbook.save(tmp_path / "a.xlsx")
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as file:
+        part = file.getinfo("xl/worksheets/sheet1.xml")
+    data = bytearray((tmp_path / "a.xlsx").read_bytes())
+    data[part.header_offset + part.compress_size] ^= 0xFF
+    (tmp_path / "a.xlsx").write_bytes(data)
+    csv_of(tmp_path / "b.csv")
+    with pytest.raises(InputError, match="其余的都写好了"):
+        tag(tmp_path)
+    assert "a.xlsx 已损坏" in capsys.readouterr().err
+    assert (tmp_path / "b-打标.xlsx").exists()
+
+
+def test_an_empty_folder_stops_no_other_input(
+    tmp_path: Path, clf: SuggestionClassifier, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "空").mkdir()
+    (tmp_path / "来件").mkdir()
+    file = csv_of(tmp_path / "来件" / "a.csv")
+    with pytest.raises(InputError, match="其余的都写好了"):
+        tag(tmp_path / "空", tmp_path / "来件", file)
+    told = capsys.readouterr().err
+    assert told.startswith("出错了：文件夹")
+    assert "没有可以打标的表格" in told
+    assert (tmp_path / "来件" / "a-打标.xlsx").exists()  # once, or the first would be put aside
+    assert len(list((tmp_path / "来件").iterdir())) == 2
+    with pytest.raises(InputError, match="没有可以打标的表格"):
+        tag(tmp_path / "空")
+    with pytest.raises(InputError, match="都没有打成"):
+        tag(tmp_path / "空", tmp_path / "空")
+
+
+def test_a_folder_without_rights_stops_no_other_input(
+    tmp_path: Path, clf: SuggestionClassifier, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "锁").mkdir()
+    file, walk = csv_of(tmp_path / "a.csv"), Path.iterdir
+
+    def refuse(path: Path) -> object:
+        if path.name == "锁":
+            raise PermissionError(13, "Permission denied", str(path))
+        return walk(path)
+
+    with patch.object(Path, "iterdir", refuse):
+        with pytest.raises(InputError, match="其余的都写好了"):
+            tag(tmp_path / "锁", file)
+        assert "出错了：没有权限读写" in capsys.readouterr().err
+        with pytest.raises(InputError, match="没有权限读写"):
+            tag(tmp_path / "锁")
+    assert (tmp_path / "a-打标.xlsx").exists()
