@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 from unittest.mock import patch
@@ -11,10 +12,12 @@ from openpyxl import Workbook
 
 from classifier import InputError, SuggestionClassifier
 from classifier.cli import cli
+from classifier.tagging import TOO_LONG, tag_file
 
 
-def tag(*arguments: object) -> None:
-    cli.main(["tag", "-q", *map(str, arguments)], standalone_mode=False)
+def tag(*arguments: object) -> object:
+    """The exit code."""
+    return cli.main(["tag", "-q", *map(str, arguments)], standalone_mode=False)
 
 
 def csv_of(path: Path) -> Path:
@@ -40,6 +43,34 @@ def test_a_workbook_damaged_far_below_stops_no_other(
         tag(tmp_path)
     assert "a.xlsx 已损坏" in capsys.readouterr().err
     assert (tmp_path / "b-打标.xlsx").exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_bad_bytes_are_told_and_counted(
+    kind: str, tmp_path: Path, clf: SuggestionClassifier, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {"csv": "内容\n好\n路灯不亮\n", "jsonl": '{"内容": "好"}\n{"内容": ["路灯不亮"]}\n'}
+    whole = rows[kind].encode()
+    file = tmp_path / f"a.{kind}"
+    file.write_bytes(whole.replace("不".encode(), "不".encode()[:2]))
+    row = 3 if kind == "csv" else 2
+    assert tag(file) == 5
+    assert f"第 {row} 行共 1 行：有读不出的字节，显示成 \ufffd" in capsys.readouterr().err
+    file.write_bytes(whole.replace("不".encode(), "\ufffd".encode()))  # so written, not damaged
+    assert "有读不出的字节" not in str(tag_file(file, clf).problems)
+
+
+def test_what_is_nested_may_be_too_long_for_excel(
+    tmp_path: Path, clf: SuggestionClassifier
+) -> None:
+    file = tmp_path / "a.jsonl"
+    rows = [{"内容": "路灯不亮", "附": n * ["路灯"]} for n in (5000, 6000)]
+    # Rows are numbered as lines.
+    file.write_text("\n".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    report = tag_file(file, clf, output=tmp_path / "b.xlsx")
+    assert report.problems == {TOO_LONG: [3]}
+    assert report.faulty
+    assert not tag_file(file, clf, output=tmp_path / "b.csv").problems
 
 
 def test_an_empty_folder_stops_no_other_input(
