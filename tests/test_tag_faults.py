@@ -8,9 +8,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from openpyxl import Workbook
+from openpyxl import Workbook, load_workbook
 
 from classifier import InputError, SuggestionClassifier
+from classifier.bundle import shipped_model
 from classifier.cli import cli
 from classifier.tagging import TOO_LONG, tag_file
 
@@ -71,6 +72,24 @@ def test_what_is_nested_may_be_too_long_for_excel(
     assert report.problems == {TOO_LONG: [3]}
     assert report.faulty
     assert not tag_file(file, clf, output=tmp_path / "b.csv").problems
+
+
+def test_corrections_of_renamed_classes(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    text = (shipped_model() / "taxonomy.toml").read_text(encoding="utf-8")
+    mine, output = tmp_path / "my.toml", tmp_path / "改.jsonl"
+    mine.write_text(text.replace("微城管", "市容管理").replace("微安全", "平安"), encoding="utf-8")
+    tag(csv_of(tmp_path / "a.csv"), "--taxonomy", mine)
+    workbook = load_workbook(tmp_path / "a-打标.xlsx")
+    assert workbook.worksheets[0]["B2"].value == "市容管理"
+    workbook.worksheets[0]["B2"].value = "平安"
+    workbook.save(tmp_path / "a-打标.xlsx")
+    arguments = ["corrections", str(tmp_path / "a-打标.xlsx"), "-o", str(output)]
+    with pytest.raises(InputError, match="不在分类表里"):
+        cli.main(arguments, standalone_mode=False)
+    cli.main([*arguments, "--taxonomy", str(mine)], standalone_mode=False)
+    found = json.loads(output.read_text("utf-8"))
+    assert found["text"] == "路灯不亮"
+    assert clf.taxonomy.names[clf.taxonomy.index(found["primary"])] == "微安全"
 
 
 def test_an_empty_folder_stops_no_other_input(

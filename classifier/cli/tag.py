@@ -218,10 +218,13 @@ def _show(report: Report) -> None:
 )
 @click.option("-o", "--output", required=True, type=FILE, help="写成哪个 .jsonl。")
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
-def corrections(files: tuple[Path, ...], output: Path, text: str | None) -> None:
+@click.option("--taxonomy", type=FILE, help="打标时用的分类表 taxonomy.toml，如果改过类别名称。")
+def corrections(
+    files: tuple[Path, ...], output: Path, text: str | None, taxonomy: Path | None
+) -> None:
     """把打标结果里人改正过的类别收成训练数据。"""
-    taxonomy = Taxonomy.load(model_in_use() / "taxonomy.toml")
-    n, seen = collect(files, taxonomy, output, text=text)
+    categories = Taxonomy.load(taxonomy or model_in_use() / "taxonomy.toml")
+    n, seen = collect(files, categories, output, text=text)
     console.print(f"看了 {seen} 行，改正过的 {n} 行，已写入 {output}，可以用 weilei train 训练")
 
 
