@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ class SuggestionClassifier:
             progress: called with the number of texts done since the last call.
 
         Raises:
-            InputError: `texts` is one string instead of several.
+            InputError: `texts` is one string instead of several, or a table.
         """
         return self.decide(self.run(texts, progress))
 
@@ -144,7 +144,7 @@ class SuggestionClassifier:
         same probability for every class.
 
         Raises:
-            InputError: `texts` is one string instead of several.
+            InputError: `texts` is one string instead of several, or a table.
         """
         return self.probabilities(self.run(texts))
 
@@ -166,10 +166,13 @@ class SuggestionClassifier:
         """Texts through encoder and n-grams, before any decision.
 
         Raises:
-            InputError: `texts` is one string instead of several.
+            InputError: `texts` is one string instead of several, or a table.
         """
         if isinstance(texts, str | bytes):
             raise InputError("请传一个列表，例如 predict([text])，而不是单独一个字符串")
+        # They iterate over the names of their columns.
+        if isinstance(texts, Mapping) or hasattr(type(texts), "columns"):
+            raise InputError('请传一列文字，例如 predict(df["内容"])；整个数据框请用 tag_frame(df)')
         strings, problems = [], []
         for value in texts:
             text, problem = to_text(value)

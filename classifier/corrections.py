@@ -42,7 +42,7 @@ def collect(
         columns = table.text_columns(text)
         body = table.header.index(columns[-1])
         title = table.header.index(columns[0]) if len(columns) > 1 else None
-        for n, row in enumerate(table.rows(), table.first_row):
+        for n, row in zip(table.numbers(), table.rows(), strict=True):
             seen += 1
             label = str(row[now].value or "").strip()
             if not label or label == row[before].value:

@@ -8,7 +8,7 @@
     └── MissingExtra     an optional dependency is not installed       exit code 4
 
 Exit code 5 is no error: all was written, but some rows of the file had no text, or
-something that could not be written as it was, or another sheet holds suggestions, too.
+something that could not be read or written as it was, or another sheet holds suggestions, too.
 """
 
 from __future__ import annotations

@@ -8,15 +8,67 @@ from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
-from classifier.privacy import SIGNS, mask
+from classifier.privacy import PROVINCES, SIGNS, Rule, mask
 from classifier.tables.columns import plain_name
 
+_PHONE = re.compile("电话|座机|固话|手机|联系方式")
 # A column so called holds what the words behind it would announce in a sentence.
 _CUES = (
-    (re.compile("电话|座机|固话|手机|联系方式"), "电话:"),
-    (re.compile("护照|通行证"), "护照:"),
+    (_PHONE, "电话:"),
+    (re.compile("护照|通行证|证件号"), "护照:"),
 )
+# In a column so called even a number whose check digit is wrong is what the name says: it
+# was mistyped, or Excel changed its last digits.
+_RULES = (
+    (
+        re.compile("身份证|证件号"),
+        Rule(
+            "id_card", SIGNS["id_card"],
+            re.compile(
+                r"(?<!\d)\d{6}[- ]?"
+                r"(?:\d{4}[- ]?\d{4}[- ]?\d{3}[\dXx]|\d{6}[- ]?\d{3})(?![\dXx])"
+            ),
+        ),
+    ),
+    (
+        re.compile("银行卡|卡号|账号|帐号"),
+        Rule(
+            "bank_card", SIGNS["bank_card"],
+            re.compile(r"(?<!\d)\d{4}(?:[- ]?\d{4}){3}(?:[- ]?\d{1,3})?(?!\d)"),
+        ),
+    ),
+    (
+        re.compile("车牌"),
+        Rule(
+            "plate", SIGNS["plate"],
+            re.compile(
+                rf"(?<![A-Za-z0-9])(?:[{PROVINCES}] ?)?[A-Z][·•. -]?"
+                r"(?=[A-Z]*\d)[A-Z0-9]{5,6}(?![A-Za-z0-9])",
+                re.IGNORECASE,
+            ),
+        ),
+    ),
+    (
+        _PHONE,
+        # Excel drops the 0 of an area code; 400 and 800 are hotlines.
+        Rule(
+            "landline", SIGNS["landline"],
+            re.compile(
+                r"(?<!\d)(?!400|800)(?:(?:10|2\d)[2-8]\d{7}|[3-9]\d{2}[2-8]\d{6,7})(?!\d|元)"
+            ),
+        ),
+    ),
+)  # fmt: skip
 _NAMES = re.compile(r".*姓名|(?:联系|来信|写信|来电|来访|投诉|举报|反映|诉求|信访|留言|建议)人")
+_NOTE = r"(?:[(（][^()（）]*[)）])?$"  # what stands in brackets behind a name
+_SUMS = re.compile(
+    rf"(?:额|款|费|费用|补贴|补助|补偿|金|价|价格|投资|预算|造价|工资|收入|支出){_NOTE}"
+    r"|金额|[(（][十百千万亿]{0,2}(?:元|人民币)[)）]$"
+)
+# 电话费, 电话登记日期: not what the name begins with.
+_ABOUT = re.compile(rf"(?:日期?|时间|时长|时段|次数|数量|年份|月份){_NOTE}")
+# Longer ones are no sums, but the numbers of cards.
+_SUM = re.compile(r"[¥￥]?[+-]?(?=(?:\D*\d){1,14}\D*$)\d[\d,]*(?:\.\d+)?")
 _BETWEEN = re.compile(r"([\s,，、;；/]+)")
 
 
@@ -34,19 +86,28 @@ def mask_value(value: Any, also: Collection[str], column: str = "") -> Any:
     if isinstance(value, list | tuple):
         return type(value)(mask_value(v, also, column) for v in value)
     # Excel keeps phone numbers as floats, Parquet whatever as decimals.
-    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    if number and math.isfinite(value) and value == int(value):
+    if _is_whole(value):
         plain = str(int(value))
         masked = _mask_text(plain, also, column)
         return value if masked == plain else masked
     return value
 
 
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, int):  # of any size, which math.isfinite would not take
+        return not isinstance(value, bool)
+    return isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value)
+
+
 def _mask_text(text: str, also: Collection[str], column: str) -> str:
     column = plain_name(column)
     if "names" in also and text.strip() and _NAMES.fullmatch(column):
         return SIGNS["names"]
-    text = mask(text, also)
+    if _SUMS.search(column):
+        return text if _SUM.fullmatch(text.strip()) else mask(text, also)
+    if _ABOUT.search(column):
+        return mask(text, also)
+    text = mask(text, also, [rule for names, rule in _RULES if names.search(column)])
     for names, cue in _CUES:
         if names.search(column):
             pieces = _BETWEEN.split(text)

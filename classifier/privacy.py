@@ -7,7 +7,7 @@ Luhn for bank cards), so that hotlines, sums of money and case numbers stay.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from unicodedata import category
 
@@ -19,7 +19,7 @@ _WIDE = {
     **dict.fromkeys(map(ord, "\u3000\u00a0"), " "),
     **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63"), "-"),
 }
-_PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 _SURNAMES = (
     "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|夏侯|"
     "[王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任"
@@ -31,7 +31,10 @@ _NUMERAL = r"(?:\d{1,4}|[一二三四五六七八九十百]{1,4}|[A-Za-z])"
 # A number does not begin inside a decimal such as 116.138…, but after a list
 # number (1.138…) or another phone it does; nor is it a sum of money, while
 # 元旦, 元宵 and 元月 are dates.
-_START = r"(?<![\d¥￥$])(?<!(?<!\d{4})\d{3}\.)"
+_MONEY = ("[¥￥$]", "人民币", "[Rr][Mm][Bb]", "[Cc][Nn][Yy]")
+_START = r"(?=[\d+(])(?<!\d)(?<!(?<!\d{4})\d{3}\.)" + "".join(
+    f"(?<!{sign})(?<!{sign}[ :])" for sign in _MONEY
+)
 _END = (
     r"(?!\d|\.\d\d(?!\d)"
     r"|(?:\.\d+)? ?[十百千万亿余多]{0,3}(?:[美欧日港]?元(?![旦宵月])|块钱|人民币))"
@@ -85,7 +88,9 @@ def _always(text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Rule:
+class Rule:
+    """How a kind of personal data looks, and the sign put in its place."""
+
     kind: str
     sign: str
     pattern: re.Pattern[str]
@@ -95,19 +100,19 @@ class _Rule:
 # In this order: where two overlap, the first one counts. A group named
 # "it" is the personal part, what stands around it stays.
 _RULES = (
-    _Rule(
+    Rule(
         "email", "〔邮箱〕",
         re.compile(r"[A-Za-z0-9][\w.+-]{0,63}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}", re.ASCII),
     ),
-    _Rule(
+    Rule(
         "id_card", "〔身份证〕",
         re.compile(
-            r"(?<!\d)[1-9]\d{5}[- ]?(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+            r"(?<!\d)[1-9]\d{5}[- ]?(?:19|20)\d{2}[- ]?(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
             r"[- ]?\d{3}[\dXx](?!\d)"
         ),
         _is_id_card,
     ),
-    _Rule(
+    Rule(
         "bank_card", "〔账号〕",
         re.compile(
             rf"{_START}[3-69](?:\d{{3}}(?:[ -]?\d{{4}}){{3}}(?:[ -]?\d{{1,3}})?"
@@ -115,11 +120,11 @@ _RULES = (
         ),
         _is_bank_card,
     ),
-    _Rule(
+    Rule(
         "mobile", "〔手机号〕",
-        re.compile(rf"{_START}(?:(?:\+|00)?86{_GAP})?(?=1[3-9]){_MOBILE}{_END}"),
+        re.compile(rf"{_START}(?:(?:\+|00)?86{_GAP})?0?(?=1[3-9]){_MOBILE}{_END}"),
     ),
-    _Rule(
+    Rule(
         "landline", "〔电话〕",
         re.compile(
             # Not the end of a case number, 2024-0301-2345678.
@@ -129,35 +134,35 @@ _RULES = (
             rf"(?P<it>{_SUBSCRIBER}(?:[、/,; 或和]{{1,2}}{_SUBSCRIBER})*){_END}"
         ),
     ),
-    _Rule(
+    Rule(
         "plate", "〔车牌〕",
         re.compile(
-            rf"[{_PROVINCES}] ?[A-HJ-NP-Z][·•. -]?"
+            rf"[{PROVINCES}] ?[A-HJ-NP-Z][·•. -]?"
             r"(?:\d{5}[A-HJK]|[A-HJK][A-HJ-NP-Z0-9]\d{4}"
             r"|(?=[A-HJ-NP-Z]{0,3}\d)[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳])(?![A-Za-z0-9])",
             re.IGNORECASE,
         ),
         _is_plate,
     ),
-    _Rule(
+    Rule(
         "passport", "〔护照〕",
         re.compile(
             r"(?<![A-Za-z0-9])(?:[EG]\d{8}|(?:E[A-Z]|PE)\d{7})(?![A-Za-z0-9])"
-            r"|(?:护照|通行证)(?:号码?)?(?:是|为)?[: ]?(?P<it>[A-Z]{1,2}\d{7,10})(?![A-Za-z0-9])"
+            r"|(?:护照|通行证)(?:号码?)?(?:是|为)?[: ]?(?P<it>[A-Za-z]{1,2}\d{7,10})(?![A-Za-z0-9])"
         ),
     ),
-    _Rule(
+    Rule(
         "names", "〔姓名〕",
         re.compile(
             rf"(?:我叫|我是|本人|姓名|联系人|名字是|名叫|户主|业主)(?:是|为)?[: ]?"
             rf"(?P<it>(?:{_SURNAMES})[\u4e00-\u9fff]{{1,2}}?)(?=[，,。；;、！!（(\s\d\0]|$|住|电话|身份证|今年|男|女)"
         ),
     ),
-    _Rule(
+    Rule(
         "names", "〔姓名〕",
         re.compile(rf"(?<![\u4e00-\u9fff])(?P<it>{_SURNAMES})(?=先生|女士|小姐)"),
     ),
-    _Rule(
+    Rule(
         "addresses", "〔住址〕",
         re.compile(
             rf"{_NUMERAL}(?:号楼|栋|幢|座|号院|弄|号)(?:{_NUMERAL}(?:号楼|栋|幢|号|单元|楼|层)){{0,3}}"
@@ -173,12 +178,13 @@ OPTIONAL = ("names", "addresses")
 SIGNS = {rule.kind: rule.sign for rule in _RULES}
 
 
-def find(text: str, also: Collection[str] = ()) -> list[Found]:
+def find(text: str, also: Collection[str] = (), first: Sequence[Rule] = ()) -> list[Found]:
     """Personal data in `text`, in order, without overlaps.
 
     Args:
         also: ``names`` (after cues such as 我叫) and ``addresses`` (to the door),
             which are less certain than numbers.
+        first: rules that go before the usual ones.
 
     Raises:
         InputError: an unknown word in `also`.
@@ -189,7 +195,7 @@ def find(text: str, also: Collection[str] = ()) -> list[Found]:
     places = [i for i, c in enumerate(text) if c in "\t\n\r" or category(c) not in _UNSEEN]
     plain = "".join(text[i] for i in places).translate(_WIDE)
     taken: list[Found] = []
-    for rule in _RULES:
+    for rule in (*first, *_RULES):
         if rule.kind in OPTIONAL and rule.kind not in also:
             continue
         for start, end in list(_matches(rule, plain)):
@@ -198,23 +204,27 @@ def find(text: str, also: Collection[str] = ()) -> list[Found]:
     return sorted(taken, key=lambda f: f.start)
 
 
-def _matches(rule: _Rule, text: str) -> Iterator[tuple[int, int]]:
+def _matches(rule: Rule, text: str) -> Iterator[tuple[int, int]]:
     for match in rule.pattern.finditer(text):
         group = "it" if "it" in rule.pattern.groupindex and match["it"] is not None else 0
         if rule.check(match[group]):
             yield match.span(group)
 
 
-def mask(text: str, also: Collection[str] = ()) -> str:
+def mask(text: str, also: Collection[str] = (), first: Sequence[Rule] = ()) -> str:
     """`text` with each piece of personal data replaced by a sign such as 〔手机号〕.
 
     >>> mask("我的电话是13812345678，打12345没人接")
     '我的电话是〔手机号〕，打12345没人接'
 
+    Args:
+        also: see :func:`find`.
+        first: rules that go before the usual ones.
+
     Raises:
         InputError: an unknown word in `also`.
     """
-    return _replace(text, find(text, also))
+    return _replace(text, find(text, also, first))
 
 
 def mask_passages(passages: Iterable[str], whole: str, also: Collection[str] = ()) -> list[str]:

@@ -25,6 +25,7 @@ from classifier.journal import Journal
 from classifier.masking import mask_value
 from classifier.privacy import mask, mask_passages
 from classifier.tables import Source, open_table, open_target, remove_leftovers, write_whole
+from classifier.tables.plain import DAMAGED
 from classifier.tables.source import SUFFIXES, Cell
 from classifier.tables.target import (
     CLASS,
@@ -36,6 +37,7 @@ from classifier.tables.target import (
     SAID,
     Summary,
     added_names,
+    as_text,
     check_target,
     clean,
     fits_cell,
@@ -48,8 +50,9 @@ _BETWEEN = "……"  # two passages of evidence
 LANES = {AUTO: "自动", REVIEW: "人工"}
 TAGGED = "-打标"
 TOO_LONG = f"有单元格超过 {MOST_CHARACTERS} 个字，Excel 放不下，写出时截短"
+BAD_BYTES = f"有读不出的字节，显示成 {DAMAGED}"
 UNPRINTABLE = "有控制字符或半个字符，写出时去掉"
-FAULTS = (BLANK, NOT_TEXT, TOO_LONG, UNPRINTABLE)
+FAULTS = (BLANK, NOT_TEXT, TOO_LONG, BAD_BYTES, UNPRINTABLE)
 _LONG = "（超长，只读了开头）"
 _CHUNK = 512  # rows between two writes to the journal
 _SHOWN = 100  # rows of the sample
@@ -137,6 +140,11 @@ def expand(paths: Collection[Path]) -> list[Path]:
         if not found:
             raise InputError(f"文件夹 {path} 里没有可以打标的表格（{'、'.join(SUFFIXES)}）")
         files += found
+    return once(files)
+
+
+def once(files: Iterable[Path]) -> list[Path]:
+    """`files` without those that are another one by a second name."""
     return list({path.resolve(): path for path in files}.values())
 
 
@@ -307,9 +315,9 @@ def _write(
         source = replace(source, above=above)
     target = open_target(path, source, names)
     counts = report.counts
-    numbers = groups if groups is not None else repeat((), source.total)
-    for n, (row, added, group) in enumerate(
-        zip(source.rows(), journal.rows(), numbers, strict=True), source.first_row
+    numbered = groups if groups is not None else repeat((), source.total)
+    for n, row, added, group in zip(
+        source.numbers(), source.rows(), journal.rows(), numbered, strict=True
     ):
         lane = added[3]
         if masked is not None:
@@ -325,7 +333,7 @@ def _write(
             report.repeated[group[0]] += 1
         target.write(row, added, lane != LANES[AUTO])
         counts[added[0], lane] += 1
-        _note_problems(report, n, row, added)
+        _note_problems(report, n, row, added, source.damaged)
         sampled = len(report.sample) < _SHOWN
         reviewed = lane != LANES[AUTO] and len(report.review) < _SHOWN
         if sampled or reviewed:  # half a character can be neither printed nor sent
@@ -357,14 +365,18 @@ def _masked(cell: Cell, also: Collection[str], column: str = "") -> Cell:
     return cell._replace(value=mask_value(cell.value, also, column))
 
 
-def _note_problems(report: Report, n: int, row: list[Cell], added: list[Any]) -> None:
+def _note_problems(
+    report: Report, n: int, row: list[Cell], added: list[Any], damaged: bool
+) -> None:
     problem = added[4].removesuffix(_LONG)
     if problem and problem not in (OUT_OF_SCOPE, UNSURE):
         report.add_problem(problem, n)
-    texts = [c.value for c in row if isinstance(c.value, str)]
+    texts = [as_text(c.value) for c in row if isinstance(c.value, str | dict | list)]
     suffix = report.output.suffix.lower()
     if suffix == ".xlsx" and not all(map(fits_cell, texts)):
         report.add_problem(TOO_LONG, n)
+    if damaged and any(DAMAGED in t for t in texts):
+        report.add_problem(BAD_BYTES, n)
     if any(clean(t, suffix) != t for t in texts):
         report.add_problem(UNPRINTABLE, n)
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas
 import polars
 import pytest
 from datasets import Dataset
 from sklearn.base import clone
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, log_loss
 from sklearn.pipeline import make_pipeline
 
 from classifier import InputError, SuggestionClassifier
 from classifier.estimator import SuggestionEstimator
+from classifier.spark import tagger
 
 TEXTS = ["三路公交车等了四十分钟不来", None, "老年卡在哪儿办"]
 CLASSES = ["微交通", "其他", "微养老"]
@@ -43,6 +47,16 @@ def test_tag_frame_keeps_a_column_called_as_an_added_one(
     assert list(found["类别（打标）"]) == CLASSES
     again = clf.tag_frame(found, text="内容")
     assert list(again["类别（打标）（打标）"]) == CLASSES
+
+
+def test_numbers_that_spark_has_changed_are_refused() -> None:
+    tag = tagger("内容")
+    frame = pandas.DataFrame({"内容": TEXTS[:2], "证件号": [110105194912310021, None]})
+    with pytest.raises(InputError, match=r'“证件号”列.*cast\("string"\)'):
+        next(tag(iter([frame])))
+    for numbers in ([2**53 - 1, None], [2.0**60, 1.5], [float("inf"), None], [2**60, 1]):
+        sound = pandas.DataFrame({"内容": TEXTS[:2], "数": numbers})
+        assert list(next(tag(iter([sound])))["数"].dropna()) == [n for n in numbers if n]
 
 
 def test_title_and_body(clf: SuggestionClassifier) -> None:
@@ -91,4 +105,23 @@ def test_estimator() -> None:
     assert accuracy_score(IDS, estimator.predict(TEXTS)) == 1
     assert make_pipeline(estimator).fit(TEXTS, IDS).score(TEXTS, IDS) == 1
     assert estimator.predict_proba(TEXTS).shape == (3, 13)
-    assert list(estimator.classes_[:2]) == ["education", "health"]
+    assert list(estimator.classes_) == sorted(estimator.classes_)  # as scikit-learn takes it
+    found = estimator.predict_proba(TEXTS)
+    assert log_loss(IDS, found, labels=estimator.classes_) < 1
+    assert list(estimator.classes_[found[[0, 2]].argmax(1)]) == [IDS[0], IDS[2]]
+
+
+@pytest.mark.parametrize(
+    "make", [pandas.DataFrame, polars.DataFrame, lambda columns: np.array([*columns.values()]).T]
+)
+def test_estimator_takes_a_table_of_one_column(make: Callable[[Any], Any]) -> None:
+    estimator = SuggestionEstimator()
+    assert list(estimator.predict(make({"内容": TEXTS}))) == IDS
+    assert estimator.predict_proba(make({"内容": TEXTS})).shape == (3, 13)
+
+
+def test_names_of_columns_are_no_texts(clf: SuggestionClassifier) -> None:
+    columns = {"编号": [1, 2, 3], "内容": TEXTS}
+    for table in (columns, pandas.DataFrame(columns), polars.DataFrame(columns)):
+        with pytest.raises(InputError, match="tag_frame"):
+            clf.predict(table)

@@ -18,7 +18,7 @@ from classifier.tables.target import CLASS, MOST_CHARACTERS, clean
 from classifier.tables.xlsx import class_list
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields
-from training.corpus import ROW, row_numbers
+from training.corpus import ROW
 from training.features import pooled_features
 
 _UNSURE = 10  # candidates for each one chosen
@@ -76,7 +76,7 @@ def read_pool(file: Path, text: str | None) -> Pool:
     columns = [table.header.index(c) for c in text_columns(table.header, text)]
     label = table.header.index(CLASS) if CLASS in table.header else None
     pool = Pool(table, [], [], [])
-    for number, cells in zip(row_numbers(table), table.rows(), strict=False):
+    for number, cells in zip(table.numbers(), table.rows(), strict=False):
         values = [c.value for c in cells]
         if label is not None and str(values[label] or "").strip():
             continue

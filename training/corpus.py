@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,8 +11,7 @@ from typing import Any
 
 from classifier.duplicates import near_duplicate_groups
 from classifier.errors import InputError
-from classifier.tables import Source, find_column, open_table, text_columns
-from classifier.tables.plain import detect_encoding, json_lines
+from classifier.tables import find_column, open_table, text_columns
 from classifier.tables.target import clean
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields, normalise
@@ -138,17 +136,9 @@ def _table(path: Path, text: str | None) -> tuple[list[str], int, str, _Rows]:
     table = open_table(path, text)
     rows = (
         (n, {name: cell.value for name, cell in zip(table.header, row, strict=True)})
-        for n, row in zip(row_numbers(table), table.rows(), strict=False)
+        for n, row in zip(table.numbers(), table.rows(), strict=False)
     )
     return table.header, table.total, table.note, rows
-
-
-def row_numbers(table: Source) -> Iterator[int]:
-    """Where the rows of a table stand in its file, which may have empty lines if it is JSONL."""
-    if table.kind == "jsonl":
-        encoding, _ = detect_encoding(table.path)
-        return (n for n, _, _ in json_lines(table.path, encoding))
-    return itertools.count(table.first_row)
 
 
 def _saved_dataset(path: Path) -> tuple[list[str], int, str, _Rows]:

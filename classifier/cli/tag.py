@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from classifier.errors import ROWS_TO_CHECK, InputError, WeileiError
 from classifier.privacy import OPTIONAL, find
 from classifier.registry import model_in_use
 from classifier.tables import Source
-from classifier.tagging import LANES, Report, expand, tag_file
+from classifier.tagging import LANES, Report, expand, once, tag_file
 
 
 class _Tag(click.Command):
@@ -96,8 +96,8 @@ def tag(
     """
     also = _words(mask or "")
     find("", also)  # an unknown word should not wait for the end of the first file
+    inputs, failed = _inputs(files)
     try:
-        inputs = expand(files)
         into = output is not None and output.is_dir()
     except OSError as error:
         raise _told(error, Path(error.filename or files[0])) from None
@@ -109,7 +109,7 @@ def tag(
                 f"有几个输入都叫 {'、'.join(twice)}，写进一个文件夹会互相覆盖，请分开打标"
             )
     classifier = SuggestionClassifier.from_pretrained(model, taxonomy=taxonomy, max_error=max_error)
-    failed, faulty = False, False
+    faulty = False
     for file in inputs:
         with _progress(quiet) as bar:
             task = bar.add_task(f"打标 {file.name}", total=None)
@@ -128,7 +128,7 @@ def tag(
                 )
             except (WeileiError, OSError) as error:
                 told = _told(error, file) if isinstance(error, OSError) else error
-                if len(inputs) == 1:
+                if len(inputs) == 1 and not failed:
                     raise told from None
                 failed = True
                 click.echo(f"出错了：{told}", err=True)
@@ -143,6 +143,26 @@ def tag(
         raise InputError("有的文件没有打成，原因见上面；其余的都写好了")
     if faulty:
         click.get_current_context().exit(ROWS_TO_CHECK)
+
+
+def _inputs(files: Collection[Path]) -> tuple[list[Path], bool]:
+    """All tables to tag, and whether one of several arguments had none, which is told."""
+    inputs: list[Path] = []
+    failed = False
+    for path in files:
+        try:
+            inputs += expand([path])
+        except (InputError, OSError) as error:
+            told = error
+            if isinstance(error, OSError):
+                told = _told(error, Path(error.filename or path))
+            if len(files) == 1:
+                raise told from None
+            failed = True
+            click.echo(f"出错了：{told}", err=True)
+    if not inputs:
+        raise InputError("都没有打成，原因见上面")
+    return once(inputs), failed
 
 
 def _told(error: OSError, path: Path) -> InputError:
@@ -198,10 +218,13 @@ def _show(report: Report) -> None:
 )
 @click.option("-o", "--output", required=True, type=FILE, help="写成哪个 .jsonl。")
 @click.option("--text", help="正文所在的列；标题和正文分两列时写“标题,内容”。")
-def corrections(files: tuple[Path, ...], output: Path, text: str | None) -> None:
+@click.option("--taxonomy", type=FILE, help="打标时用的分类表 taxonomy.toml，如果改过类别名称。")
+def corrections(
+    files: tuple[Path, ...], output: Path, text: str | None, taxonomy: Path | None
+) -> None:
     """把打标结果里人改正过的类别收成训练数据。"""
-    taxonomy = Taxonomy.load(model_in_use() / "taxonomy.toml")
-    n, seen = collect(files, taxonomy, output, text=text)
+    categories = Taxonomy.load(taxonomy or model_in_use() / "taxonomy.toml")
+    n, seen = collect(files, categories, output, text=text)
     console.print(f"看了 {seen} 行，改正过的 {n} 行，已写入 {output}，可以用 weilei train 训练")
 
 

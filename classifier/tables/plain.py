@@ -21,7 +21,7 @@ _SAMPLE = 1 << 16
 _LONGEST_CELL = 10_000_000
 _ALONE = "\uffff"  # the delimiter of a single column: no text has this character
 _TOLD = re.compile(r'"?sep=(.)"?\r?\n?', re.IGNORECASE)  # how Excel is told the delimiter
-_DAMAGED = "\ufffd"  # stands for bytes that could not be decoded
+DAMAGED = "\ufffd"  # stands for bytes that could not be decoded
 
 
 def open_csv(path: Path, text: str | None) -> Source:
@@ -44,7 +44,7 @@ def open_csv(path: Path, text: str | None) -> Source:
                 for n, (row, is_open) in enumerate(_records(file, delimiter), 1):
                     if is_open:
                         open_quotes.add(n)
-                    if damaged and any(_DAMAGED in value for value in row):
+                    if damaged and any(DAMAGED in value for value in row):
                         unreadable.add(n)
                     yield [Cell(value) for value in row]
             except csv.Error as error:
@@ -56,7 +56,7 @@ def open_csv(path: Path, text: str | None) -> Source:
     note = f"编码 {_shown(encoding)}" + _damage(damaged, unreadable)
     if open_quotes:
         note += f"，{len(open_quotes)} 行的引号没有合上，照原样读（最早第 {min(open_quotes)} 行）"
-    return replace(source, note=note + source.note)
+    return replace(source, note=note + source.note, damaged=damaged > 0)
 
 
 def _delimiter(sample: str, text: str | None) -> str:
@@ -116,7 +116,7 @@ def _shown(encoding: str) -> str:
 
 def _damage(places: int, rows: Collection[int]) -> str:
     first = f"，最早第 {min(rows)} 行" if rows else ""
-    return f"，有 {places} 处坏字节读不出，换成了 {_DAMAGED}{first}" if places else ""
+    return f"，有 {places} 处坏字节读不出，换成了 {DAMAGED}{first}" if places else ""
 
 
 def detect_encoding(path: Path) -> tuple[str, int]:
@@ -143,7 +143,7 @@ def detect_encoding(path: Path) -> tuple[str, int]:
         except UnicodeDecodeError:
             broken, sound = 0, 0
             for part in _decoded(path, encoding, "replace"):
-                broken += len(re.findall(f"{_DAMAGED}+", part))
+                broken += len(re.findall(f"{DAMAGED}+", part))
                 # Chinese, of which GBK taken for UTF-8 gives next to nothing.
                 sound += len(re.findall("[\u2e80-\uffef\U00020000-\U0003ffff]", part))
             if broken * 5 <= sound:
@@ -199,7 +199,7 @@ def open_jsonl(path: Path) -> Source:
     for n, line, row in json_lines(path, encoding):
         header |= dict.fromkeys(row)
         total += 1
-        if damaged and _DAMAGED in line:
+        if damaged and DAMAGED in line:
             unreadable.add(n)
     if not total:
         raise InputError(f"{path} 是空文件，里面没有建议")
@@ -209,5 +209,11 @@ def open_jsonl(path: Path) -> Source:
         for _, _, row in json_lines(path, encoding):
             yield [Cell(row.get(name)) for name in names]
 
+    def numbers() -> Iterator[int]:
+        with path.open("r", encoding=encoding, errors="replace") as file:
+            yield from (n for n, line in enumerate(file, 1) if line.strip())
+
     note = "JSONL" + _damage(damaged, unreadable)
-    return Source(path, "jsonl", names, 1, [], total, note, "", walk)
+    return Source(
+        path, "jsonl", names, 1, [], total, note, "", walk, damaged=damaged > 0, _numbers=numbers
+    )

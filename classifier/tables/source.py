@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +36,7 @@ class Source:
         note: what a reader should know, e.g. the encoding found.
         sheet: name of the sheet read, "" if the file has none.
         unread: names of other sheets that hold suggestions, too.
+        damaged: whether some of its bytes could not be decoded.
     """
 
     path: Path
@@ -48,6 +49,8 @@ class Source:
     sheet: str
     _walk: Callable[[], Iterator[list[Cell]]]
     unread: tuple[str, ...] = ()
+    damaged: bool = False
+    _numbers: Callable[[], Iterator[int]] | None = None
 
     @property
     def place(self) -> str:
@@ -64,6 +67,10 @@ class Source:
             return text_columns(self.header, text)
         except InputError as error:
             raise InputError(f"{self.place}：{error}") from None
+
+    def numbers(self) -> Iterator[int]:
+        """Where the data rows stand in the file, which may have empty lines if it is JSONL."""
+        return self._numbers() if self._numbers else islice(count(self.first_row), self.total)
 
     def rows(self) -> Iterator[list[Cell]]:
         """Data rows, each as long as the header."""

@@ -191,6 +191,18 @@ class JsonlTarget:
         self._file.close()
 
 
+def _nullable(arrow: Any, field: Any) -> Any:
+    """A field of Parquet that may be empty, as may all that is nested in it."""
+    kind, types = field.type, arrow.types
+    if types.is_struct(kind):
+        kind = arrow.struct([_nullable(arrow, inner) for inner in kind])
+    elif types.is_list(kind):
+        kind = arrow.list_(_nullable(arrow, kind.value_field))
+    elif types.is_large_list(kind):
+        kind = arrow.large_list(_nullable(arrow, kind.value_field))
+    return field.with_type(kind).with_nullable(True)
+
+
 class ParquetTarget:
     """The columns of a Parquet source keep their types; of others they are text.
 
@@ -206,7 +218,7 @@ class ParquetTarget:
         self._arrow = pyarrow
         if source.kind == "parquet":
             schema = parquet.ParquetFile(source.path).schema_arrow
-            fields = [field.with_nullable(True) for field in schema]  # where a number is masked
+            fields = [_nullable(pyarrow, field) for field in schema]  # where a number is masked
         else:
             # A name, too, may hold half a character.
             fields = [
@@ -249,7 +261,24 @@ class ParquetTarget:
         try:
             return self._arrow.array(values, type=kind)
         except (self._arrow.ArrowInvalid, self._arrow.ArrowTypeError):
-            return self._arrow.array([v if self._fits(v, kind) else None for v in values], kind)
+            return self._arrow.array([self._fitting(v, kind) for v in values], kind)
+
+    def _fitting(self, value: Any, kind: Any) -> Any:
+        """A value without what does not fit; of one that is nested, only that part is left out."""
+        if value is None or self._fits(value, kind):
+            return value
+        types = self._arrow.types
+        if types.is_struct(kind) and isinstance(value, dict):
+            return {field.name: self._fitting(value.get(field.name), field.type) for field in kind}
+        if types.is_map(kind):  # a key cannot be left empty
+            return [
+                (key, self._fitting(v, kind.item_type))
+                for key, v in value
+                if self._fits(key, kind.key_type)
+            ]
+        if isinstance(value, list) and types.is_nested(kind):
+            return [self._fitting(v, kind.value_type) for v in value]
+        return None
 
     def _fits(self, value: Any, kind: Any) -> bool:
         try:

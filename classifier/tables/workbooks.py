@@ -72,7 +72,11 @@ def open_xlsx(path: Path, text: str | None) -> Source:
             raise InputError(f"{path} 里没有看得见的工作表")
         titles = [s.title for s in sheets]
         at, note, unread = _choose(titles, visible, tops, text)
-        title, formulas = titles[at], _has_formulas(sheets[at])
+        title = titles[at]
+        try:  # the first read that goes to the end of the sheet
+            formulas = _has_formulas(sheets[at])
+        except _BROKEN as error:
+            raise _damaged(path, error) from None
 
     def walk() -> Iterator[list[Cell]]:
         with ExitStack() as books:

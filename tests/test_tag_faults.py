@@ -1,0 +1,131 @@
+"""What is wrong with one file is told, counted, and stops no other."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from openpyxl import Workbook, load_workbook
+
+from classifier import InputError, SuggestionClassifier
+from classifier.bundle import shipped_model
+from classifier.cli import cli
+from classifier.tagging import TOO_LONG, tag_file
+
+
+def tag(*arguments: object) -> object:
+    """The exit code."""
+    return cli.main(["tag", "-q", *map(str, arguments)], standalone_mode=False)
+
+
+def csv_of(path: Path) -> Path:
+    path.write_text("内容\n路灯不亮\n", encoding="utf-8")
+    return path
+
+
+def test_a_workbook_damaged_far_below_stops_no_other(
+    tmp_path: Path, clf: SuggestionClassifier, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workbook = Workbook()
+    workbook.active.append(["内容"])
+    for n in range(20_000):
+        workbook.active.append([f"{n * n}号路灯不亮"])
+    workbook.save(tmp_path / "a.xlsx")
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as file:
+        part = file.getinfo("xl/worksheets/sheet1.xml")
+    data = bytearray((tmp_path / "a.xlsx").read_bytes())
+    data[part.header_offset + part.compress_size] ^= 0xFF
+    (tmp_path / "a.xlsx").write_bytes(data)
+    csv_of(tmp_path / "b.csv")
+    with pytest.raises(InputError, match="其余的都写好了"):
+        tag(tmp_path)
+    assert "a.xlsx 已损坏" in capsys.readouterr().err
+    assert (tmp_path / "b-打标.xlsx").exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_bad_bytes_are_told_and_counted(
+    kind: str, tmp_path: Path, clf: SuggestionClassifier, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {"csv": "内容\n好\n路灯不亮\n", "jsonl": '{"内容": "好"}\n{"内容": ["路灯不亮"]}\n'}
+    whole = rows[kind].encode()
+    file = tmp_path / f"a.{kind}"
+    file.write_bytes(whole.replace("不".encode(), "不".encode()[:2]))
+    row = 3 if kind == "csv" else 2
+    assert tag(file) == 5
+    assert f"第 {row} 行共 1 行：有读不出的字节，显示成 \ufffd" in capsys.readouterr().err
+    file.write_bytes(whole.replace("不".encode(), "\ufffd".encode()))  # so written, not damaged
+    assert "有读不出的字节" not in str(tag_file(file, clf).problems)
+
+
+def test_what_is_nested_may_be_too_long_for_excel(
+    tmp_path: Path, clf: SuggestionClassifier
+) -> None:
+    file = tmp_path / "a.jsonl"
+    rows = [{"内容": "路灯不亮", "附": n * ["路灯"]} for n in (5000, 6000)]
+    # Rows are numbered as lines.
+    file.write_text("\n".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    report = tag_file(file, clf, output=tmp_path / "b.xlsx")
+    assert report.problems == {TOO_LONG: [3]}
+    assert report.faulty
+    assert not tag_file(file, clf, output=tmp_path / "b.csv").problems
+
+
+def test_corrections_of_renamed_classes(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    text = (shipped_model() / "taxonomy.toml").read_text(encoding="utf-8")
+    mine, output = tmp_path / "my.toml", tmp_path / "改.jsonl"
+    mine.write_text(text.replace("微城管", "市容管理").replace("微安全", "平安"), encoding="utf-8")
+    tag(csv_of(tmp_path / "a.csv"), "--taxonomy", mine)
+    workbook = load_workbook(tmp_path / "a-打标.xlsx")
+    assert workbook.worksheets[0]["B2"].value == "市容管理"
+    workbook.worksheets[0]["B2"].value = "平安"
+    workbook.save(tmp_path / "a-打标.xlsx")
+    arguments = ["corrections", str(tmp_path / "a-打标.xlsx"), "-o", str(output)]
+    with pytest.raises(InputError, match="不在分类表里"):
+        cli.main(arguments, standalone_mode=False)
+    cli.main([*arguments, "--taxonomy", str(mine)], standalone_mode=False)
+    found = json.loads(output.read_text("utf-8"))
+    assert found["text"] == "路灯不亮"
+    assert clf.taxonomy.names[clf.taxonomy.index(found["primary"])] == "微安全"
+
+
+def test_an_empty_folder_stops_no_other_input(
+    tmp_path: Path, clf: SuggestionClassifier, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "空").mkdir()
+    (tmp_path / "来件").mkdir()
+    file = csv_of(tmp_path / "来件" / "a.csv")
+    with pytest.raises(InputError, match="其余的都写好了"):
+        tag(tmp_path / "空", tmp_path / "来件", file)
+    told = capsys.readouterr().err
+    assert told.startswith("出错了：文件夹")
+    assert "没有可以打标的表格" in told
+    assert (tmp_path / "来件" / "a-打标.xlsx").exists()  # once, or the first would be put aside
+    assert len(list((tmp_path / "来件").iterdir())) == 2
+    with pytest.raises(InputError, match="没有可以打标的表格"):
+        tag(tmp_path / "空")
+    with pytest.raises(InputError, match="都没有打成"):
+        tag(tmp_path / "空", tmp_path / "空")
+
+
+def test_a_folder_without_rights_stops_no_other_input(
+    tmp_path: Path, clf: SuggestionClassifier, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "锁").mkdir()
+    file, walk = csv_of(tmp_path / "a.csv"), Path.iterdir
+
+    def refuse(path: Path) -> object:
+        if path.name == "锁":
+            raise PermissionError(13, "Permission denied", str(path))
+        return walk(path)
+
+    with patch.object(Path, "iterdir", refuse):
+        with pytest.raises(InputError, match="其余的都写好了"):
+            tag(tmp_path / "锁", file)
+        assert "出错了：没有权限读写" in capsys.readouterr().err
+        with pytest.raises(InputError, match="没有权限读写"):
+            tag(tmp_path / "锁")
+    assert (tmp_path / "a-打标.xlsx").exists()
