@@ -1,16 +1,20 @@
-"""What the name of a column says of its cells, and what they may be in spite of it."""
+"""What is masked in a table: by content, by the name of a column, and what stays."""
 
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from openpyxl import load_workbook
 
 from classifier import SuggestionClassifier
+from classifier.cli import cli
 from classifier.masking import mask_value
+from classifier.tables import open_table
 from classifier.tagging import tag_file
 
 
@@ -103,3 +107,63 @@ def test_a_number_too_large_for_a_float(tmp_path: Path, clf: SuggestionClassifie
     (tmp_path / "a.jsonl").write_text(json.dumps(row), encoding="utf-8")
     tag_file(tmp_path / "a.jsonl", clf, output=tmp_path / "b.jsonl", masked=[])
     assert json.loads((tmp_path / "b.jsonl").read_text("utf-8"))["数"] == 10**400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--mask", "a.csv"], "我叫王小明，电话〔手机号〕"),
+        (["a.csv", "--mask"], "我叫王小明，电话〔手机号〕"),
+        (["--mask", "names,addresses", "a.csv"], "我叫〔姓名〕，电话〔手机号〕"),
+        (["a.csv", "--mask=names"], "我叫〔姓名〕，电话〔手机号〕"),
+    ],
+)
+def test_mask_alone_or_with_kinds(tmp_path: Path, arguments: list[str], text: str) -> None:
+    (tmp_path / "a.csv").write_text('内容\n"我叫王小明，电话13812345678"\n', encoding="utf-8")
+    arguments = [str(tmp_path / a) if a == "a.csv" else a for a in arguments]
+    cli.main(["tag", "-q", *arguments], standalone_mode=False)
+    assert load_workbook(tmp_path / "a-打标.xlsx").worksheets[0]["A2"].value == text
+
+
+def test_evidence_shows_no_part_of_a_number(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    source, output = tmp_path / "a.csv", tmp_path / "b.jsonl"
+    texts = ["我家电话：62345678请路灯所修路灯", "路灯坏了请打138-1234-5678找我快来修路灯"]
+    source.write_text("\n".join(["内容", *texts]) + "\n", encoding="utf-8")
+    tag_file(source, clf, output=output, masked=())
+    rows = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
+    assert rows[0]["依据"].startswith("〔电话〕请路灯所")
+    assert rows[1]["依据"]
+    assert not re.search(r"\d", rows[1]["依据"])
+
+
+def test_masking_of_what_is_not_text(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    row = {
+        "内容": "路灯不亮", "电话": "62345678、62345679", "手机": 13812345678, "编号": 62345678,
+        "附": {"座机": 62345678, "列": ["13812345678", 13812345678.0, True]}, "金额": 1.5,
+        "来信人": "欧阳锋", "来信人数": "三人",
+    }  # fmt: skip
+    (tmp_path / "a.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    tag_file(tmp_path / "a.jsonl", clf, output=tmp_path / "b.jsonl", masked=["names"])
+    found = json.loads((tmp_path / "b.jsonl").read_text("utf-8"))
+    assert {name: found[name] for name in row} == {
+        "内容": "路灯不亮", "电话": "〔电话〕、〔电话〕", "手机": "〔手机号〕", "编号": 62345678,
+        "附": {"座机": "〔电话〕", "列": ["〔手机号〕", "〔手机号〕", True]}, "金额": 1.5,
+        "来信人": "〔姓名〕", "来信人数": "三人",
+    }  # fmt: skip
+    tag_file(tmp_path / "a.jsonl", clf, output=tmp_path / "b.xlsx", masked=[])
+    assert load_workbook(tmp_path / "b.xlsx").worksheets[0]["C2"].value == "〔手机号〕"
+    table = pyarrow.table({"内容": ["路灯不亮"] * 2, "手机": [13812345678, 7]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    tag_file(tmp_path / "a.parquet", clf, output=tmp_path / "b.parquet", masked=[])
+    assert parquet.read_table(tmp_path / "b.parquet")["手机"].to_pylist() == [None, 7]
+
+
+def test_rows_above_the_header_are_masked(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    text = "汇总人电话13812345678,\n编号,内容\n1,路灯不亮\n"
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    assert open_table(tmp_path / "a.csv").above
+    tag_file(tmp_path / "a.csv", clf, output=tmp_path / "b.csv", masked=[])
+    assert "〔手机号〕" in (tmp_path / "b.csv").read_text("utf-8")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -14,6 +16,7 @@ from classifier import InputError, SuggestionClassifier
 from classifier.bundle import shipped_model
 from classifier.cli import cli
 from classifier.tagging import TOO_LONG, tag_file
+from tests.conftest import Run
 
 
 def tag(*arguments: object) -> object:
@@ -129,3 +132,83 @@ def test_a_folder_without_rights_stops_no_other_input(
         with pytest.raises(InputError, match="没有权限读写"):
             tag(tmp_path / "锁")
     assert (tmp_path / "a-打标.xlsx").exists()
+
+
+def test_files_that_excel_keeps_beside_open_ones_are_passed_over(
+    weilei: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("内容\n路灯不亮\n", encoding="utf-8")
+    (tmp_path / "~$a.csv").write_bytes(b"\x00")
+    assert weilei("tag", tmp_path / "a.csv", tmp_path / "~$a.csv", "-q").returncode == 0
+    done = weilei("train", tmp_path / "~$a.csv")
+    assert done.returncode == 2
+    assert "临时文件" in done.stderr
+
+
+def test_half_characters_can_be_printed(tmp_path: Path, weilei: Run) -> None:
+    row = {"内容": "\ud83d三路公交车不来", "名\ud83d": "x"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    done = weilei("tag", "a.jsonl", "--text", "名\ufffd,内容", cwd=tmp_path)
+    assert "Traceback" not in done.stderr
+    done = weilei("tag", "a.jsonl", cwd=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (5, False), done.stderr
+    assert "三路公交车不来" in done.stdout
+
+
+def test_one_file_that_cannot_be_read_stops_no_other(
+    tmp_path: Path, clf: SuggestionClassifier, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("内容\n路灯不亮\n", encoding="utf-8")
+
+    def refuse(file: Path, *args: Any, **kwargs: Any) -> Any:
+        if file.name == "a.csv":
+            raise PermissionError(13, "Permission denied", str(file))
+        return tag_file(file, *args, **kwargs)
+
+    with (
+        patch("classifier.cli.tag.tag_file", refuse),
+        pytest.raises(InputError, match="其余的都写好了"),
+    ):
+        cli.main(["tag", "-q", str(tmp_path)], standalone_mode=False)
+    assert "没有权限读写" in (told := capsys.readouterr().err)
+    assert "a.csv" in told
+    assert (tmp_path / "b-打标.xlsx").exists()
+    with pytest.raises(InputError, match="文件名太长"):
+        cli.main(["tag", "-q", "长" * 100 + ".csv"], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("cell", "suffix", "code", "problem"),
+    [
+        ("路灯不亮", ".xlsx", 0, ""),
+        ("hello, how are you today", ".xlsx", 0, ""),  # for a person, but the file is fine
+        (" ", ".xlsx", 5, "没有内容"),
+        (["路灯"], ".xlsx", 5, "不是文字"),
+        ("路灯不亮" * 9000, ".xlsx", 5, "Excel 放不下"),
+        ("路灯不亮" * 5000 + "😀" * 10000, ".xlsx", 5, "Excel 放不下"),
+        ("路灯不亮" * 9000, ".csv", 0, ""),
+        ("路灯\0不亮", ".csv", 5, "控制字符"),
+        ("路灯\0不亮", ".jsonl", 0, ""),
+        ("路灯\ud83d不亮", ".jsonl", 5, "半个字符"),
+    ],
+)
+def test_exit_code_says_that_rows_need_a_look(
+    tmp_path: Path, weilei: Run, cell: object, suffix: str, code: int, problem: str
+) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"内容": cell}) + "\n", encoding="utf-8")
+    done = weilei("tag", "-q", "a.jsonl", "-o", f"b{suffix}", cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert problem in done.stderr
+    assert ("a.jsonl 第 1 行共 1 行" in done.stderr) == bool(problem)
+    assert (tmp_path / f"b{suffix}").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_folder_without_permission(weilei: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("内容\n路灯不亮\n", encoding="utf-8")
+    tmp_path.chmod(0o500)
+    try:
+        assert "是否有权限" in weilei("tag", tmp_path / "a.csv").stderr
+    finally:
+        tmp_path.chmod(0o700)

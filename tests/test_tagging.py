@@ -6,7 +6,6 @@ import copy
 import json
 import math
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from openpyxl import Workbook, load_workbook
@@ -23,7 +21,6 @@ from openpyxl.utils import get_column_letter
 
 from classifier import InputError, SuggestionClassifier
 from classifier.bundle import shipped_model
-from classifier.cli import cli
 from classifier.corrections import collect
 from classifier.tables import open_table
 from classifier.tables.source import Cell
@@ -142,33 +139,6 @@ def test_corrections_become_training_data(weilei: Run, tmp_path: Path) -> None:
     assert "不是 weilei tag" in weilei("corrections", source, "-o", tmp_path / "改.jsonl").stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["--mask", "a.csv"], "我叫王小明，电话〔手机号〕"),
-        (["a.csv", "--mask"], "我叫王小明，电话〔手机号〕"),
-        (["--mask", "names,addresses", "a.csv"], "我叫〔姓名〕，电话〔手机号〕"),
-        (["a.csv", "--mask=names"], "我叫〔姓名〕，电话〔手机号〕"),
-    ],
-)
-def test_mask_alone_or_with_kinds(tmp_path: Path, arguments: list[str], text: str) -> None:
-    (tmp_path / "a.csv").write_text('内容\n"我叫王小明，电话13812345678"\n', encoding="utf-8")
-    arguments = [str(tmp_path / a) if a == "a.csv" else a for a in arguments]
-    cli.main(["tag", "-q", *arguments], standalone_mode=False)
-    assert load_workbook(tmp_path / "a-打标.xlsx").worksheets[0]["A2"].value == text
-
-
-def test_evidence_shows_no_part_of_a_number(tmp_path: Path, clf: SuggestionClassifier) -> None:
-    source, output = tmp_path / "a.csv", tmp_path / "b.jsonl"
-    texts = ["我家电话：62345678请路灯所修路灯", "路灯坏了请打138-1234-5678找我快来修路灯"]
-    source.write_text("\n".join(["内容", *texts]) + "\n", encoding="utf-8")
-    tag_file(source, clf, output=output, masked=())
-    rows = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
-    assert rows[0]["依据"].startswith("〔电话〕请路灯所")
-    assert rows[1]["依据"]
-    assert not re.search(r"\d", rows[1]["依据"])
-
-
 def test_tables_of_one_name_do_not_overwrite_each_other(
     tmp_path: Path, clf: SuggestionClassifier
 ) -> None:
@@ -258,31 +228,6 @@ def test_tagging_again_keeps_a_corrected_table(
     assert expand([tmp_path]) == [tmp_path / "a.csv"]  # nor is it tagged with the folder
 
 
-def test_masking_of_what_is_not_text(tmp_path: Path, clf: SuggestionClassifier) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
-    row = {
-        "内容": "路灯不亮", "电话": "62345678、62345679", "手机": 13812345678, "编号": 62345678,
-        "附": {"座机": 62345678, "列": ["13812345678", 13812345678.0, True]}, "金额": 1.5,
-        "来信人": "欧阳锋", "来信人数": "三人",
-    }  # fmt: skip
-    (tmp_path / "a.jsonl").write_text(json.dumps(row), encoding="utf-8")
-    tag_file(tmp_path / "a.jsonl", clf, output=tmp_path / "b.jsonl", masked=["names"])
-    found = json.loads((tmp_path / "b.jsonl").read_text("utf-8"))
-    assert {name: found[name] for name in row} == {
-        "内容": "路灯不亮", "电话": "〔电话〕、〔电话〕", "手机": "〔手机号〕", "编号": 62345678,
-        "附": {"座机": "〔电话〕", "列": ["〔手机号〕", "〔手机号〕", True]}, "金额": 1.5,
-        "来信人": "〔姓名〕", "来信人数": "三人",
-    }  # fmt: skip
-    tag_file(tmp_path / "a.jsonl", clf, output=tmp_path / "b.xlsx", masked=[])
-    assert load_workbook(tmp_path / "b.xlsx").worksheets[0]["C2"].value == "〔手机号〕"
-    table = pyarrow.table({"内容": ["路灯不亮"] * 2, "手机": [13812345678, 7]})
-    parquet.write_table(table, tmp_path / "a.parquet")
-    tag_file(tmp_path / "a.parquet", clf, output=tmp_path / "b.parquet", masked=[])
-    assert parquet.read_table(tmp_path / "b.parquet")["手机"].to_pylist() == [None, 7]
-
-
 def test_jsonl_is_json_whatever_parquet_holds(tmp_path: Path, clf: SuggestionClassifier) -> None:
     import pyarrow
     from pyarrow import parquet
@@ -298,35 +243,6 @@ def test_jsonl_is_json_whatever_parquet_holds(tmp_path: Path, clf: SuggestionCla
     assert (found["分"], found["各分"]) == (None, [None, 1.5])
 
 
-def test_files_that_excel_keeps_beside_open_ones_are_passed_over(
-    weilei: Run, tmp_path: Path
-) -> None:
-    (tmp_path / "a.csv").write_text("内容\n路灯不亮\n", encoding="utf-8")
-    (tmp_path / "~$a.csv").write_bytes(b"\x00")
-    assert weilei("tag", tmp_path / "a.csv", tmp_path / "~$a.csv", "-q").returncode == 0
-    done = weilei("train", tmp_path / "~$a.csv")
-    assert done.returncode == 2
-    assert "临时文件" in done.stderr
-
-
-def test_rows_above_the_header_are_masked(tmp_path: Path, clf: SuggestionClassifier) -> None:
-    text = "汇总人电话13812345678,\n编号,内容\n1,路灯不亮\n"
-    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
-    assert open_table(tmp_path / "a.csv").above
-    tag_file(tmp_path / "a.csv", clf, output=tmp_path / "b.csv", masked=[])
-    assert "〔手机号〕" in (tmp_path / "b.csv").read_text("utf-8")
-
-
-def test_half_characters_can_be_printed(tmp_path: Path, weilei: Run) -> None:
-    row = {"内容": "\ud83d三路公交车不来", "名\ud83d": "x"}
-    (tmp_path / "a.jsonl").write_text(json.dumps(row), encoding="utf-8")
-    done = weilei("tag", "a.jsonl", "--text", "名\ufffd,内容", cwd=tmp_path)
-    assert "Traceback" not in done.stderr
-    done = weilei("tag", "a.jsonl", cwd=tmp_path)
-    assert (done.returncode, "Traceback" in done.stderr) == (5, False), done.stderr
-    assert "三路公交车不来" in done.stdout
-
-
 def test_reports_can_be_sent(tmp_path: Path, clf: SuggestionClassifier) -> None:
     row = {"标题": "\ud83d三路", "内容\ud83d": "公交车不来", "类别\ud83d": 1}
     (tmp_path / "a.jsonl").write_text(json.dumps(row), encoding="utf-8")
@@ -335,29 +251,6 @@ def test_reports_can_be_sent(tmp_path: Path, clf: SuggestionClassifier) -> None:
     repr_of = (report.columns, report.note, report.sample, report.review)
     json.dumps(repr_of, ensure_ascii=False).encode()
     assert open_table(tmp_path / "b.parquet").total == 1
-
-
-def test_one_file_that_cannot_be_read_stops_no_other(
-    tmp_path: Path, clf: SuggestionClassifier, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("a.csv", "b.csv"):
-        (tmp_path / name).write_text("内容\n路灯不亮\n", encoding="utf-8")
-
-    def refuse(file: Path, *args: Any, **kwargs: Any) -> Any:
-        if file.name == "a.csv":
-            raise PermissionError(13, "Permission denied", str(file))
-        return tag_file(file, *args, **kwargs)
-
-    with (
-        patch("classifier.cli.tag.tag_file", refuse),
-        pytest.raises(InputError, match="其余的都写好了"),
-    ):
-        cli.main(["tag", "-q", str(tmp_path)], standalone_mode=False)
-    assert "没有权限读写" in (told := capsys.readouterr().err)
-    assert "a.csv" in told
-    assert (tmp_path / "b-打标.xlsx").exists()
-    with pytest.raises(InputError, match="文件名太长"):
-        cli.main(["tag", "-q", "长" * 100 + ".csv"], standalone_mode=False)
 
 
 def test_renamed_classes_are_another_job(tmp_path: Path, clf: SuggestionClassifier) -> None:
@@ -390,32 +283,6 @@ def test_too_long_for_excel_is_csv_in_a_folder_too(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("内容\n路灯不亮\n", encoding="utf-8")
     source = replace(open_table(tmp_path / "a.csv"), total=1_048_576)
     assert default_output(source, tmp_path / "x") == tmp_path / "x" / "a-打标.csv"
-
-
-@pytest.mark.parametrize(
-    ("cell", "suffix", "code", "problem"),
-    [
-        ("路灯不亮", ".xlsx", 0, ""),
-        ("hello, how are you today", ".xlsx", 0, ""),  # for a person, but the file is fine
-        (" ", ".xlsx", 5, "没有内容"),
-        (["路灯"], ".xlsx", 5, "不是文字"),
-        ("路灯不亮" * 9000, ".xlsx", 5, "Excel 放不下"),
-        ("路灯不亮" * 5000 + "😀" * 10000, ".xlsx", 5, "Excel 放不下"),
-        ("路灯不亮" * 9000, ".csv", 0, ""),
-        ("路灯\0不亮", ".csv", 5, "控制字符"),
-        ("路灯\0不亮", ".jsonl", 0, ""),
-        ("路灯\ud83d不亮", ".jsonl", 5, "半个字符"),
-    ],
-)
-def test_exit_code_says_that_rows_need_a_look(
-    tmp_path: Path, weilei: Run, cell: object, suffix: str, code: int, problem: str
-) -> None:
-    (tmp_path / "a.jsonl").write_text(json.dumps({"内容": cell}) + "\n", encoding="utf-8")
-    done = weilei("tag", "-q", "a.jsonl", "-o", f"b{suffix}", cwd=tmp_path)
-    assert done.returncode == code, done.stderr
-    assert problem in done.stderr
-    assert ("a.jsonl 第 1 行共 1 行" in done.stderr) == bool(problem)
-    assert (tmp_path / f"b{suffix}").exists()
 
 
 def test_half_characters_in_evidence(tmp_path: Path, clf: SuggestionClassifier) -> None:
@@ -452,16 +319,6 @@ def test_bad_options(weilei: Run, tmp_path: Path, arguments: list[str], advice: 
     assert done.returncode == 2
     assert advice in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
-def test_folder_without_permission(weilei: Run, tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("内容\n路灯不亮\n", encoding="utf-8")
-    tmp_path.chmod(0o500)
-    try:
-        assert "是否有权限" in weilei("tag", tmp_path / "a.csv").stderr
-    finally:
-        tmp_path.chmod(0o700)
 
 
 def test_disk_full_leaves_nothing_half(weilei: Run, tmp_path: Path) -> None:
