@@ -265,7 +265,23 @@ def copy(source: Path, target: Path) -> None:
     _place(source, target, lambda fresh: None)
 
 
+def recover(target: Path) -> None:
+    """Put back what a run left that was killed just as it replaced the model folder `target`."""
+    old = _old(target)
+    if not old.is_dir():
+        return
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.replace(old, target)
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f".{target.name}-旧")
+
+
 def _place(source: Path, target: Path, finish: Callable[[Path], None]) -> None:
+    recover(target)
     check_target(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
@@ -273,6 +289,9 @@ def _place(source: Path, target: Path, finish: Callable[[Path], None]) -> None:
         shutil.copytree(source, fresh)
         fresh.chmod(0o755)
         finish(fresh)
-        if target.exists():
-            os.replace(target, Path(scratch) / "old")
-        os.replace(fresh, target)
+        try:
+            if target.exists():
+                os.replace(target, _old(target))
+            os.replace(fresh, target)
+        finally:
+            recover(target)

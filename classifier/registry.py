@@ -23,7 +23,7 @@ from typing import Any
 
 from platformdirs import user_data_path
 
-from classifier.bundle import MANIFEST, shipped_model
+from classifier.bundle import MANIFEST, recover, shipped_model
 from classifier.errors import InputError, ModelError
 
 SHIPPED = "shipped"
@@ -98,6 +98,7 @@ def model_in_use() -> Path:
     if chosen == SHIPPED:
         return shipped_model()
     path = home() / "models" / chosen
+    recover(path)
     if not (path / MANIFEST).is_file():
         raise ModelError(
             f"正在用的模型 {chosen} 不在 {path.parent} 里了。"

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from classifier import ModelError, Taxonomy
+from classifier.bundle import shipped_model
 from training.base import build_base, dequantize_q4_0
+from training.train import load_base
 
 GOLDEN = Path(__file__).parent / "golden"
+
+
+def test_a_damaged_base_is_no_full_disk(tmp_path: Path) -> None:
+    shutil.copytree(shipped_model(), tmp_path / "m")
+    weights = tmp_path / "m" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="读不了"):
+        load_base(tmp_path / "m", Taxonomy.load(shipped_model() / "taxonomy.toml"))
 
 
 def test_q4_block() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -120,6 +121,29 @@ def test_a_model_replaces_an_empty_folder_and_a_model_but_not_what_was_put_in(
     (target / "labels.xlsx").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"labels\.xlsx"):
         bundle.copy(folder, target)
+
+
+def test_a_model_is_there_whatever_happens_while_it_is_replaced(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "m"
+    bundle.copy(folder, target)
+    replace = os.replace
+
+    def refuse(source: Path, place: Path) -> None:
+        if Path(source).name == "new":
+            raise PermissionError(13, "in use")
+        replace(source, place)
+
+    with monkeypatch.context() as m:
+        m.setattr(os, "replace", refuse)
+        with pytest.raises(PermissionError):
+            bundle.copy(folder, target)
+    assert not list(tmp_path.glob(".m-*"))
+    SuggestionClassifier.from_pretrained(target)
+    replace(target, tmp_path / ".m-旧")  # as after kill -9
+    bundle.recover(target)
+    SuggestionClassifier.from_pretrained(target)
 
 
 @pytest.mark.parametrize("content", [None, "不是 UTF-8".encode("gbk")])

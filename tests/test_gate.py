@@ -94,6 +94,29 @@ def test_switching_and_switching_back(trained: Path) -> None:
         registry.use("没有的")
 
 
+def test_a_new_class_does_not_make_up_for_what_was_forgotten(trained: Path, tmp_path: Path) -> None:
+    texts = ["三路公交车等了四十分钟不来", "公交站牌看不清楚，车总是晚点", "电影院退票不给退钱"]
+    texts += ["老年卡在哪儿办，去了两趟都没人", "养老院护工太少，夜里没人管"]
+    text = (shipped_model() / "taxonomy.toml").read_text(encoding="utf-8")
+    source, fresh = tmp_path / "source", tmp_path / "fresh"
+    shutil.copytree(trained / "models" / "自己的-1", source)
+    renamed = text.replace('id = "eldercare"', 'id = "lao"').replace('"微养老"', '"微银龄"')
+    (source / "taxonomy.toml").write_text(renamed, encoding="utf-8")
+    manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["files"], manifest["format"]
+    (source / "manifest.json").unlink()
+    bundle.write(source, fresh, manifest, set())
+    gold = ["safety", "safety", "other", "lao", "lao"]  # as if both were wrong of the first two
+    items = [Item(t, c, where=t, group=i) for i, (t, c) in enumerate(zip(texts, gold, strict=True))]
+    said: list[str] = []
+    training = {"data": {}, "base": "shipped", "options": {}, "libraries": {}}
+    parts = Parts([], [], [], items)
+    found = _measure(fresh, parts, tmp_path / "报告.html", training, said.append)
+    assert found.accepted
+    assert any("现在用的模型也有的类" in line for line in said)
+    assert not replace(found, forgot=True).accepted
+
+
 def test_a_class_by_another_id_is_the_same_class(trained: Path, tmp_path: Path) -> None:
     text = (shipped_model() / "taxonomy.toml").read_text(encoding="utf-8")
     source, fresh = tmp_path / "source", tmp_path / "fresh"

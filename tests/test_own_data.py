@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from openpyxl import Workbook
+from transformers import AutoTokenizer
 
 from classifier import InputError, SuggestionClassifier, Taxonomy
 from classifier.bundle import shipped_model
 from tests.conftest import ROOT
-from training.corpus import Item, read_items, split_by_group
-from training.data_check import Parts, read_parts
+from training.corpus import Item, described, read_items, split_by_group
+from training.data_check import Parts, missing_warning, read_parts
 from training.measure import measure
+from training.run import _words
+from training.train import Recipe, to_dataset
 
 LINES = (ROOT / "training" / "data" / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
 TEXTS = [json.loads(line)["text"] for line in LINES[:90]]
@@ -191,6 +194,56 @@ def test_too_many_rows_are_refused_before_reading(
             [tmp_path / "b.csv", tmp_path / "c.csv"], taxonomy, say=print, seed=1,
             validation_share=0.06,
         )  # fmt: skip
+
+
+def test_a_merged_class_is_neither_missing_nor_taught_by_its_words(
+    tmp_path: Path, taxonomy: Taxonomy
+) -> None:
+    two = Taxonomy(
+        taxonomy.name,
+        tuple(c for c in taxonomy if c.id in ("transport", "culture", "health", "sports", "other")),
+        "other",
+    )
+    rare = [(f"{t}请问在哪里可以看到", "微医疗") for t in ("疫苗", "挂号", "体检", "急救", "药房")]
+    rare += [(f"{t}应该怎么办理才好", "微体育") for t in ("游泳卡", "球场预约", "马拉松")]
+    parts, _ = parts_of(tmp_path, [*GOOD, *rare], two, merge_rare=True)
+    assert parts.merged == {"health", "sports"}
+    assert missing_warning(parts, two) == ""
+    assert {it.primary for it in _words(parts, two)} <= {"transport", "culture", "other"}
+
+
+def test_what_is_measured_is_not_taught_as_the_words_of_a_class(taxonomy: Taxonomy) -> None:
+    item = Item("招生入学与学区", "education")
+    assert item.text in {it.text for it in _words(Parts([item], [], [], []), taxonomy)}
+    assert item.text not in {it.text for it in _words(Parts([item], [], [], [item]), taxonomy)}
+
+
+def test_test_rows_that_are_all_copies_leave_something_to_compare_on(
+    tmp_path: Path, taxonomy: Taxonomy
+) -> None:
+    lines = ["内容,类别,split", *(f"{t},{c}," for t, c in GOOD)]
+    lines += [f"{t},{c},test" for t, c in GOOD[:3]]
+    (tmp_path / "a.csv").write_text("\n".join(lines), encoding="utf-8")
+    parts = read_parts(
+        [tmp_path / "a.csv"], taxonomy, say=lambda _: None, seed=1, validation_share=0.06
+    )  # fmt: skip
+    assert parts.test
+
+
+def test_a_table_without_co_handling_says_nothing_of_it(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(shipped_model())
+    for head, known in (("内容,类别", False), ("内容,类别,协办", True)):
+        (tmp_path / "a.csv").write_text(f"{head}\n路灯不亮,微城管\n", encoding="utf-8")
+        items = read_items(tmp_path / "a.csv", taxonomy)
+        [row] = to_dataset(items, taxonomy, tokenizer, Recipe())
+        assert set(row["secondary"]) == {0.0 if known else -1.0}
+
+
+def test_the_words_of_the_classes_are_examples(taxonomy: Taxonomy) -> None:
+    found = described(taxonomy)
+    assert {it.primary for it in found} == set(taxonomy.ids)
+    texts = [it.text for it in found if it.primary == "education"]
+    assert texts[:3] == ["微教育", "托育、幼儿园、中小学、职校、高校", "招生入学与学区"]
 
 
 def test_the_split_hardly_changes_when_rows_are_added() -> None:

@@ -19,6 +19,7 @@ ENCODER_SHARE = 0.3
 _LOG_RANGE = (-3.0, 3.0)
 _SOURCE_LEAST = 300  # messages of a source that are bounded by themselves
 _POINTS = 1000  # of the curve; with fewer the lowest threshold that keeps a promise may be missed
+SECONDARY_UNKNOWN = 0.7  # threshold where no data tell; that of the shipped model is near
 SECONDARY_PRECISION = (0.70, 0.60, 0.50)  # the first that can be reached
 
 
@@ -126,7 +127,7 @@ def calibrate(
     labels: np.ndarray,
     sources: Sequence[Sequence[str]],
     unreadable: np.ndarray,
-    gold_secondary: Sequence[Sequence[int]],
+    gold_secondary: Sequence[Sequence[int] | None],
     n_classes: int,
     abstain: int | None,
 ) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def calibrate(
         labels: lead class indices, shape (n,).
         sources: where each message came from, as :func:`risk_curve` takes it, each of length n.
         unreadable: whether a message goes to a person whatever the model says, bool (n,).
-        gold_secondary: co-handling class indices of each message.
+        gold_secondary: co-handling class indices of each message; None if nobody looked for any.
         abstain: index of the class that always goes to a person, if any.
     """
     weight, temperature = fit_blend(logits, margins, labels, n_classes)
@@ -156,14 +157,17 @@ def calibrate(
     )
     gold = np.zeros_like(secondary, dtype=bool)
     for i, found in enumerate(gold_secondary):
-        gold[i, list(found)] = True
+        gold[i, list(found or ())] = True
+    looked = np.array([found is not None for found in gold_secondary], dtype=bool)
     scores = secondary.copy()
     scores[np.arange(len(guess)), guess] = 0.0
     return {
         "ngram_weight": weight,
         "temperature": temperature,
         "encoder_share": ENCODER_SHARE,
-        "secondary_threshold": secondary_threshold(scores, gold),
+        "secondary_threshold": secondary_threshold(scores[looked], gold[looked])
+        if looked.any()
+        else SECONDARY_UNKNOWN,
         "max_error": MAX_ERROR,
         "confidence": CONFIDENCE,
         "messages": len(labels),

@@ -28,12 +28,16 @@ MOST_ROWS = 300_000  # more would take days on an office computer
 class Item:
     """One labelled suggestion. `primary` and `secondary` are category ids.
 
+    `co_labelled` says whether co-handling classes were looked for, without which an empty
+    `secondary` says nothing.
+
     `where` says file and row; `group` is the number of its near-duplicate group, if known.
     """
 
     text: str
     primary: str
     secondary: tuple[str, ...] = ()
+    co_labelled: bool = False
     title: str = ""
     split: str = ""
     source: str = ""
@@ -106,6 +110,7 @@ def read_items(
                 title=title,
                 primary=primary.id,
                 secondary=_secondary(row.get("secondary") or row.get("协办"), taxonomy, primary.id),
+                co_labelled="secondary" in header or "协办" in header,
                 split=split,
                 source=_string(row.get("source")) or clean(path.stem, ".jsonl"),
                 register=_string(row.get("register")),
@@ -222,6 +227,19 @@ def with_groups(items: Sequence[Item]) -> list[Item]:
     """The items with the numbers of their near-duplicate groups."""
     groups = near_duplicate_groups(it.full_text for it in items)
     return [replace(it, group=g) for it, g in zip(items, groups, strict=True)]
+
+
+def described(taxonomy: Taxonomy) -> list[Item]:
+    """The classes' own words, each passage of their scopes, as examples.
+
+    Where there are few labelled suggestions of a class, they help a good deal (training/LOG.md).
+    """
+    return [
+        Item(passage.strip(), category.id, where="分类表")
+        for category in taxonomy
+        for passage in dict.fromkeys([category.name, *re.split("[；;]", category.scope)])
+        if passage.strip()
+    ]
 
 
 def split_by_group(items: Sequence[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:

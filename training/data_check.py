@@ -40,12 +40,14 @@ class Parts:
         validation: what chooses the best checkpoint.
         calibration: what sets temperature and lanes.
         test: what compares the new model with the old one.
+        merged: classes whose examples became those of the abstaining class, as asked for.
     """
 
     train: list[Item]
     validation: list[Item]
     calibration: list[Item]
     test: list[Item]
+    merged: frozenset[str] = frozenset()
 
     @property
     def known(self) -> list[Item]:
@@ -86,14 +88,15 @@ def read_parts(
         say(line)
     dropped = {it.where for found in wrong for it in found}
     items = [it for it in items if it.where not in dropped]
+    merged: frozenset[str] = frozenset()
     if merge_rare:
-        items = _merge_rare(items, taxonomy, say)
+        items, merged = _merge_rare(items, taxonomy, say)
     check([it for it in items if it.split in _TAUGHT], taxonomy)
     parts = split(items, seed, validation_share, say)
     times = {it.where: named[file] for file, found in read.items() for it in found}
     train = [it for it in parts.train for _ in range(times[it.where])]
-    _say_split(replace(parts, train=train), taxonomy, say)
-    return replace(parts, train=train)
+    _say_split(replace(parts, train=train, merged=merged), taxonomy, say)
+    return replace(parts, train=train, merged=merged)
 
 
 def _say_summary(items: Sequence[Item], say: Say) -> None:
@@ -132,17 +135,20 @@ def _distinct(items: Sequence[Item]) -> Counter[str]:
     return Counter(c for c, _ in {(it.primary, normalise(it.full_text)) for it in items})
 
 
-def _merge_rare(items: Sequence[Item], taxonomy: Taxonomy, say: Say) -> list[Item]:
+def _merge_rare(
+    items: Sequence[Item], taxonomy: Taxonomy, say: Say
+) -> tuple[list[Item], frozenset[str]]:
     if not taxonomy.abstain:
         raise InputError("分类表里没有 abstain（“其他”），--merge-rare 不知道并到哪里")
     counts = _distinct([it for it in items if it.split in _TAUGHT])
     rare = [c for c in taxonomy if 0 < counts[c.id] < LEAST and c.id != taxonomy.abstain]
-    ids = {c.id for c in rare}
+    ids = frozenset(c.id for c in rare)
     if rare:
         names = "、".join(f"{c.name}（{counts[c.id]} 条）" for c in rare)
         other = taxonomy.categories[taxonomy.index(taxonomy.abstain)].name
         say(f"例子少于 {LEAST} 条的类并入“{other}”：{names}")
-    return [replace(it, primary=taxonomy.abstain) if it.primary in ids else it for it in items]
+    merged = [replace(it, primary=taxonomy.abstain) if it.primary in ids else it for it in items]
+    return merged, ids
 
 
 def check(items: Sequence[Item], taxonomy: Taxonomy) -> None:
@@ -189,7 +195,7 @@ def split(items: Sequence[Item], seed: int, validation_share: float, say: Say) -
         if len(fresh) < len(test):
             say(f"测试行里有 {len(test) - len(fresh)} 条和训练的近乎重复，不用来比较")
         test = fresh
-    else:
+    if not test:
         known, test = split_by_group(known, _TEST_SHARE, _TEST_SEED)
     if not calibration:
         share = max(_CALIBRATION_SHARE, min(_CALIBRATION_MOST, _CALIBRATION_WISH / len(known)))
@@ -224,7 +230,7 @@ def _say_split(parts: Parts, taxonomy: Taxonomy, say: Say) -> None:
 
 def missing_warning(parts: Parts, taxonomy: Taxonomy) -> str:
     """What to say of classes without any example, which no comparison can miss, or ""."""
-    known = {it.primary for it in parts.known}
+    known = {it.primary for it in parts.known} | parts.merged
     missing = "、".join(c.name for c in taxonomy if c.id not in known)
     return missing and (
         f"注意：{missing}一个例子也没有，新模型认不出这些类，和现在的模型比也看不出来。"

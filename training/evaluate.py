@@ -53,8 +53,8 @@ def score(name: str, items: Sequence[Item], classifier: SuggestionClassifier) ->
     return Scored(
         name,
         items,
-        np.array([index(it.primary) for it in items]),
-        np.array([index(found.primary_id) for found in predictions]),
+        np.array([index(it.primary) for it in items], dtype=int),
+        np.array([index(found.primary_id) for found in predictions], dtype=int),
         classifier.probabilities(outputs),
         classifier.trust(outputs),
         predictions,
@@ -125,7 +125,7 @@ def promise(
     """
     threshold = classifier.bundle.calibration.threshold(max_error)
     sure = scored.trust >= threshold
-    auto = sure & np.array([found.reason in ("", UNSURE) for found in scored.predictions])
+    auto = sure & np.array([found.reason in ("", UNSURE) for found in scored.predictions], bool)
     wrong = scored.gold != scored.guess
     rng = np.random.default_rng(seed)
     kept = 0

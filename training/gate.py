@@ -20,13 +20,17 @@ _ENOUGH = 150  # to calibrate on: that many without a mistake promise an error o
 
 @dataclass(frozen=True)
 class Comparison:
-    """Accuracy of both on `n` items, and the paired bootstrap interval of the difference."""
+    """Accuracy of both on `n` items, and the paired bootstrap interval of the difference.
+
+    `forgot` says that the new model is worse on the items of classes that the old one has, too.
+    """
 
     n: int
     new: float
     old: float
     low: float
     high: float
+    forgot: bool = False
 
     @property
     def accepted(self) -> bool:
@@ -36,7 +40,9 @@ class Comparison:
         never put down to it.
         """
         gain = self.new - self.old
-        return self.n > 1 and (gain >= 0 or (gain >= -MARGIN and self.high >= 0))
+        return (
+            self.n > 1 and not self.forgot and (gain >= 0 or (gain >= -MARGIN and self.high >= 0))
+        )
 
     def sentence(self) -> str:
         """The comparison for a reader."""

@@ -107,7 +107,10 @@ def release(
                     for text, ids in zip(encoded.texts, encoded.ids, strict=True)
                 ]
             ),
-            [[taxonomy.index(s) for s in it.secondary] for it in calibration_items],
+            [
+                [taxonomy.index(s) for s in it.secondary] if it.co_labelled else None
+                for it in calibration_items
+            ],
             len(taxonomy),
             taxonomy.index(taxonomy.abstain) if taxonomy.abstain else None,
         )

@@ -20,8 +20,9 @@ from classifier.bundle import MANIFEST, Bundle, check_target, sha256, shipped_mo
 from classifier.errors import InputError
 from classifier.tables.target import clean
 from classifier.taxonomy import Taxonomy
+from classifier.text import normalise
 from training import base as base_encoder
-from training.corpus import Say
+from training.corpus import Item, Say, described
 from training.data_check import Parts, missing_warning, read_parts
 from training.evaluate import score
 from training.fast import refit_head
@@ -103,7 +104,8 @@ def run(
         shutil.copyfile(taxonomy_file, kept_taxonomy)
         start = _base(base, taxonomy, work)
         teach = refit_head if fast else fine_tune
-        figures = teach(parts.train, parts.validation, categories, start, work, recipe)
+        words = _words(parts, categories)
+        figures = teach(parts.train + words, parts.validation, categories, start, work, recipe)
         say(f"验证集准确率 {figures['accuracy']:.3f}，宏平均 F1 {figures['macro_f1']:.3f}")
         fresh = work / "model" / target.name
         say("导出和校准，要一两分钟")
@@ -113,8 +115,8 @@ def run(
             kept_taxonomy,
             parts.calibration,
             train_ngrams(
-                [it.full_text for it in parts.known],
-                np.array([categories.index(it.primary) for it in parts.known]),
+                [it.full_text for it in parts.known + words],
+                np.array([categories.index(it.primary) for it in parts.known + words]),
                 len(categories),
             ),
             training={"figures": figures, **training},
@@ -139,7 +141,13 @@ def _measure(
     before = old.predict([it.full_text for it in parts.test])
     old_said = np.array([now.get(p.primary_id, p.primary_id) for p in before])
     gold = np.array([it.primary for it in parts.test])
-    comparison = compare(scored.gold == scored.guess, gold == old_said)
+    right, was_right = scored.gold == scored.guess, gold == old_said
+    comparison = compare(right, was_right)
+    shared = np.isin(gold, list(now.values()))
+    if 1 < shared.sum() < len(shared):
+        on_shared = compare(right[shared], was_right[shared])
+        say(f"其中现在用的模型也有的类：{on_shared.sentence()}")
+        comparison = replace(comparison, forgot=not on_shared.accepted)
     warnings = [
         lane_warning(scored.predictions, before, len(parts.calibration), new.max_error),
         missing_warning(parts, new.taxonomy),
@@ -183,6 +191,10 @@ def _keep(
     bundle.copy(fresh, kept)  # last, and whole: from here on it is one of the versions
     say(comparison.sentence() if comparison.n > 1 else "没有足够的测试建议，没法和现在用的模型比较")
     taken = force or (comparison.accepted and not forgets)
+    # First, as it may fail: until then the model in use is the old one.
+    written = output is not None and (taken or not (output / MANIFEST).is_file())
+    if output is not None and written:
+        bundle.copy(fresh, output.resolve())
     if taken:
         registry.use(model_id)
         say(
@@ -199,12 +211,22 @@ def _keep(
     say(f"训练报告（里面有原文，请不要外传）：{kept_report}")
     if output is None:
         return kept
-    if taken or not (output / MANIFEST).is_file():
-        bundle.copy(fresh, output.resolve())
+    if written:
         say(f"模型也写在 {output}，用 weilei tag --model {output} 试试")
     else:
         say(f"{output} 里原来的模型没有动")
     return output
+
+
+def _words(parts: Parts, taxonomy: Taxonomy) -> list[Item]:
+    """The words of the classes that have examples, without those that something is measured on."""
+    known = {it.primary for it in parts.known}
+    measured = {normalise(it.full_text) for it in parts.calibration + parts.test}
+    return [
+        it
+        for it in described(taxonomy)
+        if it.primary in known and normalise(it.text) not in measured
+    ]
 
 
 def _base(base: str | None, taxonomy: Path | None, work: Path) -> str | Path:

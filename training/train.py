@@ -44,6 +44,7 @@ from training.progress import TrainingProgress
 from training.resume import MarkFinished, last_finished
 
 _ENOUGH_TO_CHOOSE = 30  # validation items
+_UNKNOWN = -1.0  # label of co-handling that nobody looked for
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ class LeadTrainer(Trainer):
         smooth = inputs["smoothing"]
         lead = -(1 - smooth) * log_p.gather(1, labels[:, None])[:, 0] - smooth * log_p.mean(1)
         co = F.binary_cross_entropy_with_logits(logits[:, k:], secondary, reduction="none")
+        co = co * (secondary != _UNKNOWN)  # a table without co-handling says nothing of it
         loss = lead.mean() + self.recipe.secondary_weight * co.sum(1).mean()
         return (loss, {"loss": loss, "logits": logits}) if return_outputs else loss
 
@@ -219,7 +221,7 @@ def load_base(base: str | Path, taxonomy: Taxonomy) -> tuple[Any, PreTrainedToke
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the parsers behind it raise their own many kinds
         raise ModelError(f"transformers 读不了基础编码器 {base}：{error}") from error
     return model, tokenizer, any("pooler" in name for name in report["missing_keys"])
 
@@ -269,7 +271,7 @@ def to_dataset(
                 "title": it.title,
                 "text": it.text,
                 "label": taxonomy.index(it.primary),
-                "secondary": [float(c in it.secondary) for c in co],
+                "secondary": [float(c in it.secondary) if it.co_labelled else _UNKNOWN for c in co],
                 "smoothing": recipe.smoothing * (2.0 if it.hard else 1.0),
                 "length": len(tokens),
             }

@@ -14,7 +14,7 @@ from classifier.decision import blend
 from classifier.taxonomy import Category, Taxonomy
 from classifier.text import normalise
 from training.calibrate import fit_blend
-from training.corpus import Item
+from training.corpus import Item, described
 from training.ngrams import train_ngrams
 from training.train import Recipe, fine_tune, predict_logits
 
@@ -69,8 +69,12 @@ def train_and_predict(
     work: Path,
     recipe: Recipe,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Class indices of `unseen` by the encoder alone, and with the n-grams beside it."""
+    """Class indices of `unseen` by the encoder alone, and with the n-grams beside it.
+
+    As ``weilei train`` does it: the classes' own words are examples, too.
+    """
     k = len(taxonomy)
+    train = [*train, *described(taxonomy)]
     fine_tune(train, validation, taxonomy, base, work, recipe)
     model = AutoModelForSequenceClassification.from_pretrained(str(work / "best"))
     tokenizer = AutoTokenizer.from_pretrained(str(work / "best"))
