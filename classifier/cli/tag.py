@@ -127,7 +127,7 @@ def tag(
                     progress=partial(bar.advance, task),
                 )
             except (WeileiError, OSError) as error:
-                told = _told(error, file) if isinstance(error, OSError) else error
+                told = _told(error, file)
                 if len(inputs) == 1 and not failed:
                     raise told from None
                 failed = True
@@ -153,9 +153,7 @@ def _inputs(files: Collection[Path]) -> tuple[list[Path], bool]:
         try:
             inputs += expand([path])
         except (InputError, OSError) as error:
-            told = error
-            if isinstance(error, OSError):
-                told = _told(error, Path(error.filename or path))
+            told = _told(error, path)
             if len(files) == 1:
                 raise told from None
             failed = True
@@ -165,8 +163,10 @@ def _inputs(files: Collection[Path]) -> tuple[list[Path], bool]:
     return once(inputs), failed
 
 
-def _told(error: OSError, path: Path) -> InputError:
-    """What the system refused, for a reader."""
+def _told(error: WeileiError | OSError, path: Path) -> WeileiError:
+    """What went wrong, for a reader: the library says it itself, for the system it is said here."""
+    if isinstance(error, WeileiError):
+        return error
     if isinstance(error, PermissionError):
         return InputError(f"没有权限读写 {path}，请换一个用户，或复制到自己的文件夹再试")
     if error.errno == errno.ENAMETOOLONG:
