@@ -14,10 +14,11 @@ from transformers import AutoTokenizer
 from classifier import InputError, SuggestionClassifier, Taxonomy
 from classifier.bundle import shipped_model
 from tests.conftest import ROOT
+from training import data_check
 from training.corpus import Item, described, read_items, split_by_group
 from training.data_check import Parts, missing_warning, read_parts
+from training.learn import _words
 from training.measure import measure
-from training.run import _words
 from training.train import Recipe, to_dataset
 
 LINES = (ROOT / "training" / "data" / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
@@ -48,14 +49,19 @@ def parts_of(
 GOOD = [(t, "微交通" if i % 2 else "微文化") for i, t in enumerate(TEXTS)]
 
 
-def test_what_was_read_is_shown_and_split_by_group(tmp_path: Path, taxonomy: Taxonomy) -> None:
+@pytest.mark.parametrize("few", [0, data_check.FEW])
+def test_what_was_read_is_shown_and_split_by_group(
+    tmp_path: Path, taxonomy: Taxonomy, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_check, "FEW", few)
     parts, shown = parts_of(tmp_path, [*GOOD, GOOD[0], GOOD[1]], taxonomy)
     assert "共 92 条，2 类，完全重复 2 条" in shown
     assert "字数中位数" in shown
     assert "微安全、微居住、微养老、微政务、微城管、其他一个例子也没有，新模型认不出" in shown
     everywhere = [parts.train, parts.validation, parts.calibration, parts.test]
     assert sum(map(len, everywhere)) == 92
-    assert all(everywhere)
+    # Of few labels only the test part is set aside.
+    assert [bool(part) for part in everywhere] == [True, not few, not few, True]
     groups = [{it.group for it in part} for part in everywhere]
     assert sum(map(len, groups)) == len(set().union(*groups))
     assert {it.primary for it in parts.test} == {"transport", "culture"}
@@ -88,7 +94,6 @@ def test_same_text_with_two_classes_is_listed_and_left_out(
             [*GOOD, *[(f"{t}吗", "其他") for t in ("你好", "在不在", "谢谢")]],
             "其他 3 条。请补几条，或去掉这些行",
         ),
-        (GOOD[:20], "40 条以上"),
         ([], "只有表头"),
         ([*GOOD, ("校车太少", None)], "合并的单元格"),
     ],
@@ -124,7 +129,6 @@ def test_rows_marked_test_are_kept_for_the_comparison(tmp_path: Path, taxonomy: 
     assert any("近乎重复，不用来比较" in line for line in shown)
     once = {it.where for it in parts.train}
     assert len(parts.train) == 2 * len(once)  # a file named twice counts twice in training
-    assert len(parts.calibration) == len({it.where for it in parts.calibration})
 
 
 def test_marks_of_a_table_are_words(tmp_path: Path, taxonomy: Taxonomy) -> None:
@@ -145,6 +149,14 @@ def test_calibration_rows_are_unlike_the_training_rows(tmp_path: Path, taxonomy:
     )  # fmt: skip
     assert {it.text for it in parts.calibration} == set(TEXTS[:20])
     assert "校准行里有 3 条和训练的近乎重复，不用来校准" in shown
+
+
+def test_calibration_rows_may_be_none_but_not_few(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    marked = [(t, c, "calibration" if i < 5 else "") for i, (t, c) in enumerate(GOOD)]
+    lines = ["内容,类别,split", *[",".join(row) for row in marked]]
+    (tmp_path / "a.csv").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(InputError, match="请多标几行 calibration，或都不标"):
+        read_parts([tmp_path / "a.csv"], taxonomy, say=print, seed=1, validation_share=0.06)
 
 
 @pytest.mark.parametrize("split", ["calibration", "test"])

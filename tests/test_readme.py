@@ -16,6 +16,7 @@ import pytest
 from openpyxl import Workbook
 
 import classifier
+from classifier import SuggestionClassifier
 from classifier.bundle import shipped_model
 from classifier.cli import cli
 from tests.conftest import ROOT, Run
@@ -85,11 +86,52 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("block", [b for b in blocks("sh") if commands(b)])
-def test_shell_blocks_run_as_printed(block: str, weilei: Run, office: Path) -> None:
+def run_as_printed(block: str, weilei: Run, office: Path) -> dict[str, str]:
+    """Command of a block → what it printed."""
+    printed = {}
     for line in commands(block):
         done = weilei(*shlex.split(line)[1:], cwd=office, home=office / "home")
         assert done.returncode == 0, line + "\n" + done.stderr
+        printed[line.split()[1]] = done.stdout
+    return printed
+
+
+def trains(block: str) -> bool:
+    return any(line.startswith("weilei train") for line in commands(block))
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("sh") if commands(b) and not trains(b)])
+def test_shell_blocks_run_as_printed(block: str, weilei: Run, office: Path) -> None:
+    run_as_printed(block, weilei, office)
+
+
+def test_training_runs_as_printed_and_leaves_what_it_says(weilei: Run, office: Path) -> None:
+    [block] = [b for b in blocks("sh") if trains(b)]
+    printed = run_as_printed(block, weilei, office)
+    model, home = office / "我的模型", office / "home"
+    assert "训练部分" in printed["train"]
+    assert "微养老 " in printed["train"]
+    manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["training"]["figures"]["accuracy"] > 0.8
+    assert {"data", "base", "options", "libraries"} <= set(manifest["training"])
+    # It has no examples of ten classes, so it is kept and written, but not taken into use.
+    assert (home / "current").read_text(encoding="utf-8") == "shipped"
+    report = (home / "models" / f"{manifest['id']}-报告.html").read_text(encoding="utf-8")
+    for part in ("学了什么", "混淆矩阵", "可靠性", "承诺自动通道", "最可疑的标注", "现在用的 F1"):
+        assert part in report
+    assert not re.search(r'(src|href)="(?!#|data:)', report)  # it needs nothing else
+    clf = SuggestionClassifier.from_pretrained(model)
+    assert clf.predict(["三路公交车等了四十分钟不来"])[0].primary == "微交通"
+
+    assert "准确率" in printed["evaluate"]
+    assert "标注：120 条，这份标注训练过这个模型，数字偏高" in printed["evaluate"]
+    found = json.loads((office / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
+    assert found["sets"]["标注"]["accuracy"] > 0.8
+    assert (office / "evaluation" / "confusion-标注.png").stat().st_size > 5000
+
+    exported = SuggestionClassifier.from_pretrained(office / "导出的模型")
+    said = exported.predict(["小区门口的红绿灯坏了", "老年卡在哪儿办"])
+    assert [p.primary for p in said] == ["微交通", "微养老"]
 
 
 def test_every_public_name_and_option_is_in_the_readme() -> None:

@@ -64,7 +64,7 @@ def start(
     return subprocess.Popen(
         [
             str(Path(sys.executable).with_name("weilei")), "train", "标注.csv",
-            "--base", "小", "--epochs", "6", "-o", str(home / "模型"),
+            "--base", "小", "--epochs", "6", "--force", "-o", str(home / "模型"),
         ],
         cwd=office, env={**os.environ, "PYTHONUTF8": "1", "WEILEI_HOME": str(home)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
@@ -86,7 +86,7 @@ def test_killed_and_resumed_ends_like_uninterrupted(office: Path, tmp_path: Path
 
     process = start(office, killed)
     work = killed / ".模型-训练"
-    while process.poll() is None and not list(work.glob("checkpoints/checkpoint-*/finished")):
+    while process.poll() is None and not list(work.rglob("checkpoints/checkpoint-*/finished")):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -107,11 +107,13 @@ def test_killed_and_resumed_ends_like_uninterrupted(office: Path, tmp_path: Path
     out, err = start(office, killed).communicate()
     assert "接着上次" in out, err
     assert weights(killed) == weights(whole)
-    figures = [
-        json.loads((home / "模型" / "manifest.json").read_text(encoding="utf-8"))["training"]
+    manifests = [
+        json.loads((home / "模型" / "manifest.json").read_text(encoding="utf-8"))
         for home in (whole, killed)
     ]
-    assert figures[0] == figures[1]
+    assert manifests[0]["training"] == manifests[1]["training"]
+    # Forced into use, though it has no examples of eleven classes.
+    assert (killed / "current").read_text(encoding="utf-8") == manifests[1]["id"]
     assert not work.exists()
 
 

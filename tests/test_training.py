@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from openpyxl import Workbook
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from classifier import SuggestionClassifier
@@ -26,44 +24,6 @@ from training.features import pooled_features
 from training.train import predict_logits
 
 CORPUS = ROOT / "training" / "data" / "corpus.jsonl"
-
-
-def test_train_evaluate_and_tag(weilei: Run, tmp_path: Path) -> None:
-    rows = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
-    names = {"transport": "微交通", "eldercare": "微养老", "culture": "微文化"}
-    workbook = Workbook()
-    workbook.active.append(["内容", "类别"])
-    for c, name in names.items():
-        texts = [r["text"] for r in rows if r["primary"] == c and r["split"] == "train"]
-        for text in texts[:80]:
-            workbook.active.append([text, name])
-    workbook.save(tmp_path / "标注.xlsx")
-    model = tmp_path / "我的模型"
-    home = tmp_path / "home"
-    command = ["train", tmp_path / "标注.xlsx", "-o", model, "--epochs", "1"]
-    done = weilei(*command, "--force", home=home)  # it has no examples of ten classes
-    assert done.returncode == 0, done.stderr
-    assert "训练部分" in done.stdout
-    assert "微养老 " in done.stdout
-    assert {p.name for p in tmp_path.iterdir()} == {"标注.xlsx", "我的模型", "home"}
-    manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["training"]["figures"]["accuracy"] > 0.8
-    assert {"data", "base", "options", "libraries"} <= set(manifest["training"])
-    assert (home / "current").read_text(encoding="utf-8") == manifest["id"]
-    report = (home / "models" / f"{manifest['id']}-报告.html").read_text(encoding="utf-8")
-    for part in ("学了什么", "混淆矩阵", "可靠性", "承诺自动通道", "最可疑的标注", "现在用的 F1"):
-        assert part in report
-    assert not re.search(r'(src|href)="(?!#|data:)', report)  # it needs nothing else
-    clf = SuggestionClassifier.from_pretrained(model)
-    assert clf.predict(["三路公交车等了四十分钟不来"])[0].primary == "微交通"
-
-    done = weilei("evaluate", tmp_path / "标注.xlsx", "--model", model, "-o", tmp_path / "评测")
-    assert done.returncode == 0, done.stderr
-    assert "准确率" in done.stdout
-    report = json.loads((tmp_path / "评测" / "evaluation.json").read_text(encoding="utf-8"))
-    assert report["sets"]["标注"]["accuracy"] > 0.8
-    assert "标注：240 条，这份标注训练过这个模型，数字偏高" in done.stdout
-    assert (tmp_path / "评测" / "confusion-标注.png").stat().st_size > 5000
 
 
 def test_fast_and_what_is_worse_does_not_take_over(weilei: Run, tmp_path: Path) -> None:
@@ -107,19 +67,6 @@ def test_frozen_features_are_what_the_head_sees() -> None:
     assert np.abs(made - told).max() < 0.2
 
 
-def test_export_of_the_shipped_checkpoint(weilei: Run, tmp_path: Path) -> None:
-    lines = CORPUS.read_text(encoding="utf-8").splitlines()
-    some = [line for line in lines if json.loads(line)["split"] == "calibration"][::8]
-    (tmp_path / "校准.jsonl").write_text("\n".join(some) + "\n", encoding="utf-8")
-    done = weilei(
-        "export", shipped_model(), "-o", tmp_path / "m", "--data", tmp_path / "校准.jsonl"
-    )
-    assert done.returncode == 0, done.stderr
-    texts = ["小区门口的红绿灯坏了", "老年卡在哪儿办"]
-    found = SuggestionClassifier.from_pretrained(tmp_path / "m").predict(texts)
-    assert [p.primary for p in found] == ["微交通", "微养老"]
-
-
 def test_transformers_reads_the_shipped_weights_and_agrees() -> None:
     """The same labels from torch in fp32 and from the shipped ONNX.
 
@@ -127,7 +74,7 @@ def test_transformers_reads_the_shipped_weights_and_agrees() -> None:
     corpus's short and misleading texts more are near a tie, where a rounding decides.
     """
     rows = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
-    texts = [r["text"] for r in rows if r["split"] == "test"]
+    texts = [r["text"] for r in rows if r["split"] == "test"][::2]
     clf = SuggestionClassifier.from_pretrained()
     model = AutoModelForSequenceClassification.from_pretrained(shipped_model(), dtype=torch.float32)
     assert [model.config.id2label[i] for i in range(13)] == clf.taxonomy.names

@@ -23,6 +23,7 @@ from training.corpus import (
 
 LEAST = 8  # examples below which a class cannot be learned
 LEAST_CALIBRATION = 8
+FEW = 1000  # groups below which none are set aside to calibrate on
 HELD_OUT = ("dev", "test")
 _TAUGHT = ("train", "")
 _TEST_SHARE, _TEST_SEED = 0.15, 2017  # not the run's seed: another seed is tested on the same rows
@@ -38,7 +39,8 @@ class Parts:
     Attributes:
         train: what the weights are fitted to.
         validation: what chooses the best checkpoint.
-        calibration: what sets temperature and lanes.
+        calibration: what sets temperature and lanes; without it, as where labels are few, that is
+            done on the training part, each item scored by a model that has not seen it.
         test: what compares the new model with the old one.
         merged: classes whose examples became those of the abstaining class, as asked for.
     """
@@ -197,13 +199,15 @@ def split(items: Sequence[Item], seed: int, validation_share: float, say: Say) -
         test = fresh
     if not test:
         known, test = split_by_group(known, _TEST_SHARE, _TEST_SEED)
+    if not calibration and len({it.group for it in known}) < FEW:
+        return Parts(known, [], [], test)
     if not calibration:
         share = max(_CALIBRATION_SHARE, min(_CALIBRATION_MOST, _CALIBRATION_WISH / len(known)))
         known, calibration = split_by_group(known, share, seed + 1)
     if len(calibration) < LEAST_CALIBRATION:
         raise InputError(
             f"标注太少：分给校准的只有 {len(calibration)} 条，至少要 {LEAST_CALIBRATION} 条。"
-            "请再标一些，一共 40 条以上"
+            "请多标几行 calibration，或都不标，由程序来分"
         )
     return Parts(*split_by_group(known, validation_share, seed), calibration, test)
 
@@ -217,11 +221,10 @@ def _unlike(items: Sequence[Item], others: Sequence[Item]) -> list[Item]:
 def _say_split(parts: Parts, taxonomy: Taxonomy, say: Say) -> None:
     groups = [it.group for it in parts.known + parts.calibration + parts.test]
     say(f"近乎重复的 {len(groups) - len(set(groups))} 条，同一组不会分到两边")
-    say(
-        f"分成：训练 {len(parts.train)}，验证 {len(parts.validation)}，"
-        f"校准 {len(parts.calibration)}，测试 {len(parts.test)}"
-        "（测试的不参加训练，用来和现在的模型比）"
-    )
+    taught = f"训练 {len(parts.train)}，验证 {len(parts.validation)}，校准 {len(parts.calibration)}"
+    if not parts.calibration:
+        taught = f"训练和校准 {len(parts.train)}"
+    say(f"分成：{taught}，测试 {len(parts.test)}（测试的不参加训练，用来和现在的模型比）")
     counts = Counter(it.primary for it in parts.known)
     say("训练部分：" + "，".join(f"{c.name} {counts[c.id]}" for c in taxonomy))
     if warning := missing_warning(parts, taxonomy):

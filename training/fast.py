@@ -15,7 +15,7 @@ from classifier.errors import InputError
 from classifier.taxonomy import Taxonomy
 from training.corpus import Item
 from training.features import pooled_features
-from training.head import fit, known_rows, logits, put
+from training.head import few_penalty, fit, known_rows, logits, put
 from training.train import Recipe, load_base
 
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # on the distance from the head of the base
@@ -33,7 +33,7 @@ def refit_head(
 
     The weights are drawn towards those that the base has for classes of the
     same name, the more so the fewer the examples; how much is chosen on
-    `valid_items`. Co-handling stays as the base has it.
+    `valid_items`, if there are any. Co-handling stays as the base has it.
 
     Returns:
         The validation figures, as :func:`training.train.fine_tune` gives them.
@@ -56,19 +56,25 @@ def refit_head(
     model, tokenizer, _ = load_base(base, taxonomy)
     weight, bias = known_rows(folder, model)
     start = torch.cat([weight[:k], bias[:k, None]], dim=1)
-    tried = [fit(features[:n], labels[:n], start, penalty) for penalty in _PENALTIES]
-    losses = [float(F.cross_entropy(logits(features[n:], w), labels[n:])) for w in tried]
-    best = int(np.argmin(losses))
-    guess = logits(features[n:], tried[best]).argmax(1)
-    whole = fit(features, labels, start, _PENALTIES[best])
+    figures: dict[str, float] = {}
+    penalty = few_penalty(n)
+    if valid_items:
+        tried = [fit(features[:n], labels[:n], start, p) for p in _PENALTIES]
+        losses = [float(F.cross_entropy(logits(features[n:], w), labels[n:])) for w in tried]
+        best = int(np.argmin(losses))
+        penalty, guess = _PENALTIES[best], logits(features[n:], tried[best]).argmax(1)
+        figures = {
+            "accuracy": float((guess == labels[n:]).float().mean()),
+            "macro_f1": float(f1_score(labels[n:], guess, average="macro")),
+        }
+    whole = fit(features, labels, start, penalty)
     put(model, torch.cat([whole[:, :-1], weight[k:]]), torch.cat([whole[:, -1], bias[k:]]))
     model.save_pretrained(work / "best")
     tokenizer.save_pretrained(work / "best")
     return {
-        "accuracy": float((guess == labels[n:]).float().mean()),
-        "macro_f1": float(f1_score(labels[n:], guess, average="macro")),
+        **figures,
         "n_train": n,
         "n_validation": len(valid_items),
-        "head_penalty": _PENALTIES[best],
+        "head_penalty": penalty,
         **{f"recipe_{key}": value for key, value in asdict(recipe).items()},
     }

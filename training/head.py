@@ -53,6 +53,11 @@ def fit(
     return weight.detach()
 
 
+def few_penalty(n: int) -> float:
+    """What :func:`fit` asks for where `n` examples are too few to choose it on some of them."""
+    return 1 / (2 * _C * n)
+
+
 def known_rows(base: str | Path, model: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Weights and biases that `base` has for outputs of these names; zero where it has none."""
     head = last_linear(model)
@@ -97,7 +102,7 @@ def warm_start(
     weight, bias = known_rows(base, model)
     start = torch.cat([weight[:k], bias[:k, None]], dim=1)
     gold = torch.from_numpy(labels[chosen])
-    fitted = fit(features, gold, start, penalty=1 / (2 * _C * len(chosen)))
+    fitted = fit(features, gold, start, few_penalty(len(chosen)))
     put(model, torch.cat([fitted[:, :-1], weight[k:]]), torch.cat([fitted[:, -1], bias[k:]]))
 
 

@@ -26,6 +26,7 @@ from classifier.text import TextEncoder, readable
 from training.calibrate import calibrate
 from training.corpus import Item
 from training.export import quantise, to_onnx
+from training.learn import Outputs
 
 TRAINING_FILES = {"model.safetensors"}
 _LEAST = 8  # calibration items
@@ -40,6 +41,7 @@ def release(
     calibration_items: Sequence[Item],
     ngrams: NgramModel,
     *,
+    outputs: Outputs | None = None,
     card: str = "",
     training: dict[str, Any] | None = None,
     max_length: int = MAX_LENGTH,
@@ -49,7 +51,8 @@ def release(
     Args:
         checkpoint: a ``transformers`` sequence classifier whose first outputs
             are the categories of the taxonomy, in its order.
-        calibration_items: labelled suggestions that training never saw.
+        calibration_items: labelled suggestions that training never saw, but see `outputs`.
+        outputs: what models that had not seen these say of them, if training has seen them.
         ngrams: the second opinion, trained on the same suggestions as the checkpoint.
         card: text of the model card; by default a short one.
         training: what the manifest should record of the training run.
@@ -90,12 +93,13 @@ def release(
         encoded = TextEncoder(folder / "tokenizer.json", max_length).encode(
             [it.full_text for it in calibration_items]
         )
-        encoder = OnnxEncoder(folder / "model.onnx", tokenizer.pad_token_id)
-        logits = encoder.encode(encoded.ids)
+        if outputs is None:
+            encoder = OnnxEncoder(folder / "model.onnx", tokenizer.pad_token_id)
+            outputs = Outputs(encoder.encode(encoded.ids), ngrams.scores(encoded.texts))
         figures = calibrate(
-            logits,
-            ngrams.scores(encoded.texts),
-            decision.secondary_probabilities(logits, taxonomy),
+            outputs.logits,
+            outputs.margins,
+            decision.secondary_probabilities(outputs.logits, taxonomy),
             np.array([taxonomy.index(it.primary) for it in calibration_items]),
             [
                 [it.source for it in calibration_items],

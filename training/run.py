@@ -20,14 +20,13 @@ from classifier.bundle import MANIFEST, Bundle, check_target, sha256, shipped_mo
 from classifier.errors import InputError
 from classifier.tables.target import clean
 from classifier.taxonomy import Taxonomy
-from classifier.text import normalise
 from training import base as base_encoder
-from training.corpus import Item, Say, described
+from training.corpus import Say
 from training.data_check import Parts, missing_warning, read_parts
 from training.evaluate import score
 from training.fast import refit_head
 from training.gate import Comparison, compare, lane_warning
-from training.ngrams import train_ngrams
+from training.learn import learn
 from training.progress import quiet_libraries
 from training.release import model_name, release
 from training.report import write_report
@@ -104,22 +103,18 @@ def run(
         shutil.copyfile(taxonomy_file, kept_taxonomy)
         start = _base(base, taxonomy, work)
         teach = refit_head if fast else fine_tune
-        words = _words(parts, categories)
-        figures = teach(parts.train + words, parts.validation, categories, start, work, recipe)
-        say(f"验证集准确率 {figures['accuracy']:.3f}，宏平均 F1 {figures['macro_f1']:.3f}")
+        learned = learn(parts, categories, start, work, recipe, teach, say)
+        say(f"没有学过的建议上准确率 {learned.figures['accuracy']:.3f}（只用编码器）")
         fresh = work / "model" / target.name
         say("导出和校准，要一两分钟")
         release(
-            work / "best",
+            learned.checkpoint,
             fresh,
             kept_taxonomy,
-            parts.calibration,
-            train_ngrams(
-                [it.full_text for it in parts.known + words],
-                np.array([categories.index(it.primary) for it in parts.known + words]),
-                len(categories),
-            ),
-            training={"figures": figures, **training},
+            learned.calibration,
+            learned.ngrams,
+            outputs=learned.outputs,
+            training={"figures": learned.figures, **training},
         )
         report = work / "报告.html"
         say("和现在用的模型比较，写报告")
@@ -138,6 +133,7 @@ def _measure(
     if set(new.taxonomy.ids) - set(now.values()):
         say("两个模型的分类表不同：现在用的模型没有的类，比较时都算它错")
     scored = score("test", parts.test, new)
+    n_calibration = len(parts.calibration or parts.train)
     before = old.predict([it.full_text for it in parts.test])
     old_said = np.array([now.get(p.primary_id, p.primary_id) for p in before])
     gold = np.array([it.primary for it in parts.test])
@@ -149,7 +145,7 @@ def _measure(
         say(f"其中现在用的模型也有的类：{on_shared.sentence()}")
         comparison = replace(comparison, forgot=not on_shared.accepted)
     warnings = [
-        lane_warning(scored.predictions, before, len(parts.calibration), new.max_error),
+        lane_warning(scored.predictions, before, n_calibration, new.max_error),
         missing_warning(parts, new.taxonomy),
     ]
     for warning in filter(None, warnings):
@@ -216,17 +212,6 @@ def _keep(
     else:
         say(f"{output} 里原来的模型没有动")
     return output
-
-
-def _words(parts: Parts, taxonomy: Taxonomy) -> list[Item]:
-    """The words of the classes that have examples, without those that something is measured on."""
-    known = {it.primary for it in parts.known}
-    measured = {normalise(it.full_text) for it in parts.calibration + parts.test}
-    return [
-        it
-        for it in described(taxonomy)
-        if it.primary in known and normalise(it.text) not in measured
-    ]
 
 
 def _base(base: str | None, taxonomy: Path | None, work: Path) -> str | Path:

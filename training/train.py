@@ -298,7 +298,7 @@ def fine_tune(
     and ends as it would have without the interruption.
 
     Returns:
-        The validation figures of the best checkpoint.
+        The validation figures of the best checkpoint, if there is anything to validate on.
     """
     set_seed(recipe.seed)
     model, tokenizer, new_pooler = load_base(base, taxonomy)
@@ -333,7 +333,7 @@ def fine_tune(
         warmup_steps=recipe.warmup,
         bf16=fast_bfloat16(),
         use_cpu=not torch.cuda.is_available(),
-        eval_strategy="epoch",
+        eval_strategy="epoch" if valid_items else "no",
         save_strategy="epoch",
         save_total_limit=2,
         load_best_model_at_end=len(valid_items) >= _ENOUGH_TO_CHOOSE,
@@ -349,7 +349,7 @@ def fine_tune(
         model=model,
         args=arguments,
         train_dataset=to_dataset(train_items, taxonomy, tokenizer, recipe),
-        eval_dataset=to_dataset(valid_items, taxonomy, tokenizer, recipe),
+        eval_dataset=to_dataset(valid_items, taxonomy, tokenizer, recipe) if valid_items else None,
         compute_metrics=metrics,
         recipe=recipe,
         n_classes=k,
@@ -362,12 +362,11 @@ def fine_tune(
     trainer.add_callback(MarkFinished())
     with progress.bar:
         trainer.train(resume_from_checkpoint=last_finished(work / "checkpoints"))
-    figures = trainer.evaluate()
+    figures = trainer.evaluate() if valid_items else {}
     trainer.save_model(str(work / "best"))
     tokenizer.save_pretrained(str(work / "best"))
     return {
-        "accuracy": figures["eval_accuracy"],
-        "macro_f1": figures["eval_macro_f1"],
+        **{k: figures[f"eval_{k}"] for k in ("accuracy", "macro_f1") if figures},
         "n_train": len(train_items),
         "n_validation": len(valid_items),
         **{f"recipe_{key}": value for key, value in asdict(recipe).items()},

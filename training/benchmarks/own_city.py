@@ -68,9 +68,8 @@ def main() -> None:
             parts = split(task.items(known), seed, recipe.validation_share, lambda _: None)
             with tempfile.TemporaryDirectory() as scratch:
                 alone, both = train_and_predict(
-                    parts.train, parts.validation, parts.calibration,
-                    task.taxonomy, others, shipped_model(), Path(scratch), recipe,
-                )  # fmt: skip
+                    parts, task.taxonomy, others, shipped_model(), Path(scratch), recipe
+                )
             said = {
                 "weilei train": both,
                 "its encoder alone": alone,

@@ -20,13 +20,13 @@ from classifier import SuggestionClassifier
 from classifier.bundle import shipped_model
 from classifier.taxonomy import Taxonomy
 from training.benchmarks.own_city import draw
-from training.benchmarks.task import Task, labels_of, line, train_and_predict
+from training.benchmarks.task import Task, line, predict, train_and_predict
 from training.choose import choose
 from training.data_check import Parts, split
-from training.ngrams import train_ngrams
+from training.learn import learn
 from training.progress import quiet_libraries
 from training.release import release
-from training.train import Recipe
+from training.train import Recipe, fine_tune
 
 _POOL, _MEASURED = 3000, 2000
 
@@ -65,25 +65,20 @@ def main() -> None:
         def accuracy(
             parts: Parts, work: Path, unseen: list[str] = unseen, gold: list[int] = measured
         ) -> float:
-            said = train_and_predict(
-                parts.train, parts.validation, parts.calibration,
-                task.taxonomy, unseen, shipped_model(), work, recipe,
-            )[1]  # fmt: skip
+            said = train_and_predict(parts, task.taxonomy, unseen, shipped_model(), work, recipe)[1]
             return float((said == task.labels[gold]).mean())
 
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
-            parts = parts_of(known)
-            found["none"].append(accuracy(parts, scratch / "first"))
-            (scratch / "taxonomy.toml").write_text(_toml(task.taxonomy), encoding="utf-8")
-            ngrams = train_ngrams(
-                [it.full_text for it in parts.known],
-                labels_of(parts.known, task.taxonomy),
-                len(task.taxonomy),
+            learned = learn(
+                parts_of(known), task.taxonomy, shipped_model(), scratch / "1", recipe, fine_tune
             )
+            said = predict(learned, task.taxonomy, unseen, recipe)[1]
+            found["none"].append(float((said == task.labels[measured]).mean()))
+            (scratch / "taxonomy.toml").write_text(_toml(task.taxonomy), encoding="utf-8")
             first = release(
-                scratch / "first" / "best", scratch / "model", scratch / "taxonomy.toml",
-                parts.calibration, ngrams,
+                learned.checkpoint, scratch / "model", scratch / "taxonomy.toml",
+                learned.calibration, learned.ngrams, outputs=learned.outputs,
             )  # fmt: skip
             titles = [task.titles[i] for i in pool]
             picked = choose(titles, SuggestionClassifier.from_pretrained(first), arguments.n)

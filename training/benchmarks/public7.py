@@ -21,6 +21,7 @@ from sklearn.model_selection import GroupKFold
 from training.base import build_base
 from training.benchmarks.task import Task, line, train_and_predict
 from training.corpus import split_by_group
+from training.data_check import Parts
 from training.peers import tfidf_svc
 from training.progress import quiet_libraries
 from training.train import Recipe
@@ -50,7 +51,7 @@ def main() -> None:
             known, held = split_by_group(task.items(train), _HELD, RECIPE.seed)
             chosen = split_by_group(known, RECIPE.validation_share, RECIPE.seed)
             alone, both = train_and_predict(
-                *chosen, held, task.taxonomy, unseen, base, work / str(k), RECIPE
+                Parts(*chosen, held, []), task.taxonomy, unseen, base, work / str(k), RECIPE
             )
             linear = tfidf_svc([task.titles[i] for i in train], task.labels[train], unseen)
             for name, guess in zip(found, (alone, both, linear), strict=True):

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from classifier.decision import blend
 from classifier.taxonomy import Category, Taxonomy
-from classifier.text import normalise
 from training.calibrate import fit_blend
-from training.corpus import Item, described
-from training.ngrams import train_ngrams
-from training.train import Recipe, fine_tune, predict_logits
+from training.corpus import Item
+from training.data_check import Parts
+from training.learn import Learned, Outputs, learn, read
+from training.train import Recipe, fine_tune
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,7 @@ class Task:
 
 
 def train_and_predict(
-    train: Sequence[Item],
-    validation: Sequence[Item],
-    calibration: Sequence[Item],
+    parts: Parts,
     taxonomy: Taxonomy,
     unseen: Sequence[str],
     base: str | Path,
@@ -71,25 +68,27 @@ def train_and_predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Class indices of `unseen` by the encoder alone, and with the n-grams beside it.
 
-    As ``weilei train`` does it: the classes' own words are examples, too.
+    As ``weilei train`` does it.
     """
+    learned = learn(parts, taxonomy, base, work, recipe, fine_tune)
+    return predict(learned, taxonomy, unseen, recipe)
+
+
+def predict(
+    learned: Learned, taxonomy: Taxonomy, unseen: Sequence[str], recipe: Recipe
+) -> tuple[np.ndarray, np.ndarray]:
+    """Class indices of `unseen` by what was learned: the encoder alone, and with the n-grams."""
     k = len(taxonomy)
-    train = [*train, *described(taxonomy)]
-    fine_tune(train, validation, taxonomy, base, work, recipe)
-    model = AutoModelForSequenceClassification.from_pretrained(str(work / "best"))
-    tokenizer = AutoTokenizer.from_pretrained(str(work / "best"))
-    known = [*train, *validation]
-    ngrams = train_ngrams([it.full_text for it in known], labels_of(known, taxonomy), k)
 
-    def outputs(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        logits = predict_logits(model, tokenizer, texts, recipe.max_length)
-        return logits[:, :k], ngrams.scores([normalise(t) for t in texts])
+    def said(texts: Sequence[str]) -> Outputs:
+        return read(learned.checkpoint, learned.ngrams, texts, recipe.max_length)
 
-    weight, _ = fit_blend(
-        *outputs([it.full_text for it in calibration]), labels_of(calibration, taxonomy), k
-    )
-    logits, margins = outputs(unseen)
-    return logits.argmax(1), blend(logits, margins, weight).argmax(1)
+    held = learned.outputs or said([it.full_text for it in learned.calibration])
+    labels = labels_of(learned.calibration, taxonomy)
+    weight, _ = fit_blend(held.logits, held.margins, labels, k)
+    found = said(unseen)
+    both = blend(found.logits, found.margins, weight)
+    return found.logits[:, :k].argmax(1), both[:, :k].argmax(1)
 
 
 def line(figures: dict[str, float]) -> str:

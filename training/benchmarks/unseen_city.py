@@ -23,6 +23,7 @@ from classifier.taxonomy import Taxonomy
 from training.base import build_base
 from training.benchmarks.task import labels_of, line, train_and_predict
 from training.corpus import Item, read_items, split_by_group, with_groups
+from training.data_check import Parts
 from training.peers import tfidf_svc
 from training.progress import quiet_libraries
 from training.train import Recipe
@@ -62,7 +63,7 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     base = build_base(arguments.work / "base")
     alone, both = train_and_predict(
-        train, validation, calibration, taxonomy, texts, base, arguments.work, recipe
+        Parts(train, validation, calibration, []), taxonomy, texts, base, arguments.work, recipe
     )
     said = {"encoder": alone, "with n-grams": both, "TF-IDF + LinearSVC": linear}
     print("accuracy: " + line({n: float(np.mean(s == gold)) for n, s in said.items()}))
