@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +114,7 @@ def _cross_fit(
         place = work / f"fold-{fold}"
         if not (place / _OUTPUTS).is_file():
             place.mkdir(exist_ok=True)
-            teach(others, [], taxonomy, base, place, recipe)
+            teach(others, [], taxonomy, base, place, replace(recipe, checkpoints=False))
             texts = [calibration[i].full_text for i in held]
             found = read(place / "best", _ngrams(others, taxonomy), texts, recipe.max_length)
             _keep(found, place)
@@ -129,11 +129,10 @@ def _cross_fit(
 
 
 def _keep(found: Outputs, place: Path) -> None:
-    """Write a fold's outputs whole or not at all, then drop the checkpoints, which are large."""
+    """Write a fold's outputs whole or not at all, then drop its checkpoint, which is large."""
     np.savez(place / "unfinished.npz", logits=found.logits, margins=found.margins)
     (place / "unfinished.npz").replace(place / _OUTPUTS)
-    for name in ("checkpoints", "best"):
-        shutil.rmtree(place / name, ignore_errors=True)
+    shutil.rmtree(place / "best")
 
 
 def read(checkpoint: Path, ngrams: NgramModel, texts: Sequence[str], max_length: int) -> Outputs:

@@ -56,6 +56,7 @@ class Recipe:
             (Howard & Ruder 2018, arXiv:1801.06146).
         secondary_weight: weight of the co-handling loss beside the lead's.
         smoothing: label smoothing; items marked hard get twice as much.
+        checkpoints: whether a killed run goes on from its last epoch; they are large.
     """
 
     epochs: float = 5.0
@@ -69,6 +70,7 @@ class Recipe:
     smoothing: float = 0.05
     validation_share: float = 0.06
     seed: int = 20171
+    checkpoints: bool = True
 
 
 class LengthSampler(torch.utils.data.Sampler[int]):
@@ -334,7 +336,7 @@ def fine_tune(
         bf16=fast_bfloat16(),
         use_cpu=not torch.cuda.is_available(),
         eval_strategy="epoch" if valid_items else "no",
-        save_strategy="epoch",
+        save_strategy="epoch" if recipe.checkpoints else "no",
         save_total_limit=2,
         load_best_model_at_end=len(valid_items) >= _ENOUGH_TO_CHOOSE,
         metric_for_best_model="accuracy",
