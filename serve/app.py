@@ -30,7 +30,7 @@ from serve.refusals import Refusals
 from serve.routes import health, v1
 from serve.runtime import Runtime
 from serve.schemas import ProblemOut
-from serve.settings import CONFIG, Settings, load_settings
+from serve.settings import CONFIG, Settings, in_words, load_settings
 
 _GOOD = {"200": "办成了", "202": "收下了，在排队", "204": "删除了"}  # what OpenAPI says of it
 
@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
-    _describe(app, bool(settings.api_keys))
+    _describe(app, settings)
     guarded = Guard(app, settings, runtime.metrics, runtime.admit)
     if not settings.allow_origins:
         return guarded
@@ -105,8 +105,8 @@ class _Cors(CORSMiddleware):
         return problem(400, "allow_origins 里没有这个网站，或者它用的方法、请求头不允许。", headers)
 
 
-def _describe(app: FastAPI, keyed: bool) -> None:
-    """Add to OpenAPI what FastAPI cannot know: problem details and the key."""
+def _describe(app: FastAPI, settings: Settings) -> None:
+    """Add to OpenAPI what FastAPI cannot know: problem details, the key and the settings."""
     plain = app.openapi
 
     def described() -> dict[str, Any]:
@@ -118,9 +118,12 @@ def _describe(app: FastAPI, keyed: bool) -> None:
                 for status, response in operation["responses"].items():
                     if status in _GOOD:
                         response["description"] = _GOOD[status]
+        upload = schema["paths"][UPLOADS]["post"]
+        kept = in_words(settings.keep_files)
+        upload["description"] = upload["description"].replace("{keep_files}", kept)
         parts = schema.setdefault("components", {})
         parts.setdefault("schemas", {})["ProblemOut"] = ProblemOut.model_json_schema()
-        if keyed:
+        if settings.api_keys:
             parts["securitySchemes"] = {
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}
             }

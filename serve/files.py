@@ -1,9 +1,10 @@
 """Uploaded tables: each in a folder of its own, with its state on disk beside it.
 
 The state is a small file, so that any worker can answer for a table that
-another one is working on. A folder is gone after an hour or when it is
-deleted; a worker that finds the folder of its table gone stops. What else is
-in the place for uploads is not ours, and is left alone.
+another one is working on. A folder is gone after an hour (``keep_files``) or
+when it is deleted; a worker that finds the folder of its table gone stops. Of
+a table that failed only the state is kept. What else is in the place for
+uploads is not ours, and is left alone.
 """
 
 from __future__ import annotations
@@ -202,6 +203,7 @@ class Files:
             state = _read(folder)
             if state is not None and state["state"] in _OPEN:
                 _fail(state, _STOPPED)
+                _forget(folder)
                 with contextlib.suppress(_GoneError, OSError):
                     _write(folder, state)
 
@@ -228,16 +230,20 @@ class Files:
                 noted = time.monotonic()
                 _write(folder, state)
 
-        def begin(table: Any, done: int) -> None:
-            state.update(state="running", total=table.total)
+        def begin(total: int | None) -> None:
+            nonlocal noted
+            state.update(state="running", total=total)
+            noted = 0.0  # to be written at once
             note(0)
 
         try:
+            classifier = self._classifier().with_max_error(options.pop("max_error"))
+            begin(None)  # a large table takes minutes to be read
             report = tag_file(
                 source,
-                self._classifier().with_max_error(options.pop("max_error")),
+                classifier,
                 output=folder,
-                started=begin,
+                started=lambda table, done: begin(table.total),
                 progress=note,
                 **options,
             )
@@ -251,6 +257,10 @@ class Files:
             _fail(state, said, 422 if said else 507)
         except Exception as error:  # the table must not stay “running” for ever
             _fail(state, f"打标时出错（{type(error).__name__}），请检查表格，或换成 .xlsx 再试。")
+        if state["state"] == "failed":
+            if self._closing:  # which takes the table away
+                _fail(state, _STOPPED)
+            _forget(folder)
         try:
             _write(folder, state)
         except _GoneError:
@@ -303,6 +313,14 @@ def _readable(error: WeileiError, source: Path, name: str) -> str:
 
 def _fail(state: dict[str, Any], detail: str, status: int = 422) -> None:
     state.update(state="failed", error=json.loads(bytes(problem(status, detail).body)))
+
+
+def _forget(folder: Path) -> None:
+    """Delete what was uploaded and what was made of it; only the state stays."""
+    with contextlib.suppress(OSError):  # deleted in between
+        for path in folder.iterdir():
+            if path.name not in (STATE, f".{STATE}"):
+                path.unlink(missing_ok=True)
 
 
 def _copy(data: BinaryIO, target: Path) -> None:

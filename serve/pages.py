@@ -9,6 +9,9 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 
+from classifier.tables.source import SUFFIXES
+from serve.settings import in_words
+
 STATIC = Path(__file__).parent / "static"
 TEMPLATES = Jinja2Templates(Path(__file__).parent / "templates")
 pages = APIRouter(include_in_schema=False)
@@ -29,7 +32,9 @@ async def thanks(request: Request) -> Response:
 @pages.get("/files")
 async def files(request: Request) -> Response:
     """Tag a table without installing anything."""
-    return TEMPLATES.TemplateResponse(request, "files.html")
+    kept = in_words(request.app.state.runtime.settings.keep_files)
+    found = {"suffixes": SUFFIXES, "kept": kept}
+    return TEMPLATES.TemplateResponse(request, "files.html", found)
 
 
 @pages.get("/model")

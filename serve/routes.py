@@ -140,7 +140,7 @@ async def upload(
     max_error: Annotated[float | None, Form(gt=0, lt=1, description="自动通道承诺的错误率")] = None,
     mask: Annotated[bool, Form(description="隐去个人信息")] = False,
 ) -> JSONResponse:
-    """收下表格，排队打标；进度看 /events，做完从 /table 下载，一小时后删除。"""
+    """收下表格，排队打标；进度看 /events，结果在 /table，留 {keep_files}；没打成的马上删除。"""
     state = await _runtime(request).files.receive(
         file.filename or "",
         file.file,

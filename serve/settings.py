@@ -151,6 +151,14 @@ def _readable(error: Any) -> str:
     return f"{where} {message}" if where else message
 
 
+def in_words(seconds: float) -> str:
+    """A time for people: 1 小时, 90 分钟, 45 秒."""
+    for length, unit in ((86400, "天"), (3600, "小时"), (60, "分钟")):
+        if seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} 秒"
+
+
 def _loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -2,6 +2,7 @@
 import { Problem, api, count, json, key, make, percent } from "./api.js";
 import { draw } from "./charts.js";
 
+const GONE = { detail: "这张表已经从服务器删除了。", status: 404 };
 const POLL = 1000; // ms between questions where events do not come through
 const $ = (selector) => document.querySelector(selector);
 
@@ -70,8 +71,10 @@ function update(found) {
 }
 
 function failed(problem) {
+  const focused = $("#job").contains(document.activeElement);
   reset();
   fail(new Problem(problem, problem.status || 500));
+  if (focused) $("#file").focus(); // what had the focus is hidden
 }
 
 /** Events where they work; an EventSource cannot send a key. */
@@ -106,7 +109,7 @@ async function poll() {
     if (found.state === "queued" || found.state === "running") follow = setTimeout(poll, POLL);
   } catch (problem) {
     if (mine !== job) return;
-    if (problem.status === 404) failed({ detail: "这张表已经从服务器删除了。" });
+    if (problem.status === 404) failed(GONE);
     else follow = setTimeout(poll, 5 * POLL); // restarting or busy; the job may still be there
   }
 }
@@ -183,35 +186,44 @@ $("#upload").addEventListener("submit", async (event) => {
   const button = form.querySelector("button");
   const body = new FormData(form);
   for (const name of ["text", "max_error"]) if (!body.get(name).trim()) body.delete(name);
-  if (job) reset();
   $("#error").hidden = true;
-  button.disabled = true;
+  button.disabled = $("#delete").disabled = true;
   button.textContent = "正在上传…";
   try {
-    start(await json("v1/files", { method: "POST", body }));
+    const found = await json("v1/files", { method: "POST", body });
+    reset(); // not before: a file that is refused must not cost the last result
+    start(found);
     $("#job").focus();
   } catch (problem) {
     button.disabled = false;
+    if (document.activeElement === document.body) $("#file").focus(); // the button lost it
     // A server that refuses a large file may hang up before the browser reads why.
     fail(problem.status ? problem : new Error("没有传上去：连不上服务，或者文件太大。"));
   } finally {
     button.textContent = "开始打标";
+    $("#delete").disabled = false;
   }
 });
 
-// A plain link cannot send a key.
+// A plain link cannot send a key, and shows the answer for a table that is gone as it is.
 $("#table").addEventListener("click", async (event) => {
-  if (!key()) return;
   event.preventDefault();
+  $("#error").hidden = true;
+  const address = event.target.href;
   try {
-    const response = await api(`v1/files/${job}/table`);
+    await api(`v1/files/${job}`);
+    if (!key()) {
+      make("a", "", { href: address, download: "" }).click();
+      return;
+    }
+    const response = await api(address);
     const named = /filename\*=UTF-8''([^;]+)/i.exec(response.headers.get("Content-Disposition"));
     const link = make("a", "", { href: URL.createObjectURL(await response.blob()) });
     link.download = named ? decodeURIComponent(named[1]) : "打标.xlsx";
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   } catch (problem) {
-    fail(problem);
+    fail(problem.status === 404 ? new Problem(GONE) : problem);
   }
 });
 

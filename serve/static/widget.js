@@ -6,8 +6,8 @@
  * data-key     接口钥匙，服务没有设钥匙就不写
  *
  * 表单里多两个隐藏项：weilei_class（类别编号，还没有答案时为空）、weilei_lane（auto 或
- * review；字一改就回到 review，直到新的答案来）。答案或选择有变化时，textarea 上发
- * weilei:choice 事件，detail 为 {id, name, by: "model" | "citizen", lane}。
+ * review；字一改就回到 review，直到新的答案来）。答案或选择有变化、auto 因改字收回时，
+ * textarea 上发 weilei:choice 事件，detail 为 {id, name, by: "model" | "citizen", lane}。
  * 服务慢、忙、停了，表单照样能提交。
  */
 (() => {
@@ -84,6 +84,8 @@
       console.error(`weilei: 页面上没有 ${script.dataset.target}`);
       return;
     }
+    if ("weilei" in area.dataset) return; // loaded twice
+    area.dataset.weilei = "";
     const title = script.dataset.title ? document.querySelector(script.dataset.title) : null;
     const headers = { "Content-Type": "application/json" };
     if (script.dataset.key) headers["X-API-Key"] = script.dataset.key;
@@ -103,7 +105,7 @@
     notice.append(personal);
     box.append(status, choices, notice);
     root.append(box);
-    area.after(host);
+    (area.closest("label") || area).after(host); // in a label it would be part of the name
     const fields = ["weilei_class", "weilei_lane"].map((name) => {
       const field = make("input");
       field.type = "hidden";
@@ -117,7 +119,7 @@
     let asked = ""; // what the running or last answered question was about
     let answer = null; // the last prediction, with what it was about
     let picked = null; // the option the citizen chose; outlives new answers
-    let told = ""; // the last choice that listeners heard of
+    let told = {}; // the last choice that listeners heard of
     let timer = 0;
     let request = null;
 
@@ -143,9 +145,15 @@
     function settle(option, by, lane) {
       hold(option, lane);
       const detail = { id: option ? option.id : "", name: option ? option.name : "", by, lane };
-      if (JSON.stringify(detail) === told) return;
-      told = JSON.stringify(detail);
+      if (JSON.stringify(detail) === JSON.stringify(told)) return;
+      told = detail;
       area.dispatchEvent(new CustomEvent("weilei:choice", { bubbles: true, detail }));
+    }
+
+    /** No model vouches for the text as it is now; told once, not with every letter. */
+    function takeBack() {
+      if (told.lane === "auto") settle(picked, picked ? "citizen" : "model", "review");
+      else hold(picked, "review");
     }
 
     function say(text) {
@@ -261,13 +269,13 @@
       }
     }
 
-    /** The text is changing: until it is asked about again, no model vouches for it. */
+    /** The text is changing, and has to be asked about again. */
     function unask() {
       clearTimeout(timer);
       if (request) request.abort();
       request = null;
       asked = "";
-      hold(picked, "review");
+      takeBack();
     }
 
     function update() {
@@ -295,9 +303,23 @@
       unask();
       update();
     };
-    if (area.form) area.form.addEventListener("reset", () => setTimeout(anew));
+    /** What a script wrote into the text sends no event: found out when the form is sent. */
+    const check = ({ formData }) => {
+      if (answer && answer.about === question()) return;
+      takeBack();
+      if (formData) for (const { name, value } of fields) formData.set(name, value);
+    };
+    if (area.form) {
+      area.form.addEventListener("reset", (event) => {
+        setTimeout(() => event.defaultPrevented || anew()); // the page may still say no
+      });
+      area.form.addEventListener("submit", check, true); // before the page looks at the fields
+      area.form.addEventListener("formdata", check, true); // form.submit() sends no submit event
+    }
+    const kept = () => enough() && update(); // what the browser kept from an earlier visit
     hold(null, "review");
-    if (enough()) update(); // what the browser kept from an earlier visit
+    kept();
+    addEventListener("pageshow", kept); // some put it back only now
   }
 
   const script = document.currentScript;

@@ -292,3 +292,46 @@ def test_two_files_at_once_are_not_one(page: Any, server: Server) -> None:
     drop(page, "内容", "a.csv", "b.csv")
     page.get_by_role("alert").get_by_text("一张").wait_for()
     assert page.locator("#file").evaluate("f => f.files.length") == 0
+
+
+def test_a_failed_table_leaves_the_focus_on_the_file(
+    page: Any, server: Server, tmp_path: Path
+) -> None:
+    page.goto(f"{server.origin}/files")
+    page.get_by_label("正文在哪一列").fill("没有这一列")
+    upload(page, table(tmp_path / "表.xlsx", "公交车等了四十分钟不来"))
+    page.get_by_role("alert").get_by_text("没有这一列").wait_for()
+    assert page.evaluate("document.activeElement.id") == "file"
+
+
+def test_a_download_that_is_gone_is_said_on_the_page(
+    page: Any, server: Server, tmp_path: Path
+) -> None:
+    page.goto(f"{server.origin}/files")
+    upload(page, table(tmp_path / "表.xlsx", "公交车等了四十分钟不来"))
+    finished(page)
+    address = page.url
+    page.request.delete(f"{server.origin}/v1/files/{address.partition('#')[2]}")
+    page.get_by_role("link", name="下载打好标的表").click()
+    page.get_by_role("alert").get_by_text("已经从服务器删除").wait_for()
+    assert page.url == address
+    assert page.locator("#lanes").is_visible()
+
+
+def test_a_file_that_is_refused_does_not_cost_the_last_result(
+    page: Any, server: Server, tmp_path: Path
+) -> None:
+    page.goto(f"{server.origin}/files")
+    upload(page, table(tmp_path / "表.xlsx", "公交车等了四十分钟不来"))
+    finished(page)
+    wrong = tmp_path / "信.docx"
+    wrong.write_bytes(b"PK")
+    upload(page, wrong)
+    page.get_by_role("alert").get_by_text("只收表格文件").wait_for()
+    assert page.locator("#lanes").is_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="下载打好标的表").click()
+    assert download.value.suggested_filename == "表-打标.xlsx"
+    upload(page, table(tmp_path / "新.xlsx", "公交车等了四十分钟不来", "小区没有健身器材"))
+    page.locator("#state", has_text="2 行").wait_for()
+    assert page.locator("#job-name").inner_text() == "新.xlsx"
