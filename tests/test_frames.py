@@ -134,9 +134,7 @@ def test_a_copy_keeps_promise_and_taxonomy_and_is_of_the_same_model(tmp_path: Pa
     offices = tmp_path / "taxonomy.toml"
     said = (folder / "taxonomy.toml").read_text("utf-8")
     offices.write_text(said.replace("市交通运输局", "县交通局"), encoding="utf-8")
-    one = SuggestionClassifier.from_pretrained(
-        folder, taxonomy=offices, max_error=0.05, threads=1
-    )
+    one = SuggestionClassifier.from_pretrained(folder, taxonomy=offices, max_error=0.05, threads=1)
     offices.unlink()
     written = pickle.dumps(one)
     again = pickle.loads(written)
