@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from classifier import __version__
 from classifier.errors import WeileiError
 from serve.drain import on_signals
-from serve.errors import ProblemError, of, problem
+from serve.errors import ProblemError, no_room, of, problem
 from serve.guard import UPLOADS, Guard, answered
 from serve.pages import add_pages
 from serve.protocol import PatientProtocol
@@ -178,6 +178,8 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, ProblemError):  # raised while FastAPI read the body
         return await _problem(request, error.__cause__)
+    if isinstance(error.__cause__, OSError):  # what is uploaded goes to the disk first
+        return await _problem(request, no_room(error.__cause__))
     headers = dict(error.headers or {})
     if error.status_code == 405:  # the router names only the methods of the first route
         headers["Allow"] = ", ".join(_allowed(request)) or headers.get("Allow", "")
