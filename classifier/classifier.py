@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from classifier import decision, explain
-from classifier.bundle import NGRAMS, Bundle
+from classifier.bundle import NGRAMS, Bundle, shipped_model
 from classifier.decision import Prediction
 from classifier.encoder import Encoder, OnnxEncoder
-from classifier.errors import InputError
+from classifier.errors import InputError, ModelError
 from classifier.ngrams import NgramModel
 from classifier.registry import model_in_use
 from classifier.taxonomy import Taxonomy
@@ -107,10 +106,23 @@ class SuggestionClassifier:
             return self
         if not 0 < max_error < 1:
             raise InputError("允许的错误率要在 0 和 1 之间，例如 0.02 表示 2%")
-        other = copy.copy(self)
+        other = type(self).__new__(type(self))
+        vars(other).update(vars(self))
         other.max_error = max_error
         other.threshold = self.bundle.calibration.threshold(max_error)
         return other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is copied or sent to another process loads the model folder again there.
+
+        The engine can neither be copied nor written. A promise and a taxonomy of one's own are
+        kept.
+        """
+        # The shipped model may lie elsewhere there.
+        shipped = self.bundle.path == shipped_model()
+        path = None if shipped else self.bundle.path.resolve()
+        threads = getattr(self._encoder, "threads", None)
+        return _again, (type(self), path, self.model_id, self.taxonomy, self.max_error, threads)
 
     @property
     def model_id(self) -> str:
@@ -232,3 +244,22 @@ class SuggestionClassifier:
             )
             for i, problem in enumerate(outputs.problems)
         ]
+
+
+def _again(
+    cls: type[SuggestionClassifier],
+    path: Path | None,
+    model_id: str,
+    taxonomy: Taxonomy,
+    max_error: float,
+    threads: int | None,
+) -> SuggestionClassifier:
+    """A classifier that was copied or written; see :meth:`SuggestionClassifier.__reduce__`."""
+    again = cls.from_pretrained(path or shipped_model(), threads=threads)
+    if again.model_id != model_id:
+        raise ModelError(
+            f"存下来的是模型 {model_id}，{again.bundle.path} 里现在是 {again.model_id}。"
+            "请放回原来的模型，或者重新载入再存"
+        )
+    again.taxonomy = taxonomy
+    return again.with_max_error(max_error)

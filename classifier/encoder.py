@@ -55,6 +55,7 @@ class OnnxEncoder:
     def __init__(self, model_file: Path, pad_id: int, threads: int | None = None) -> None:
         core = openvino.Core()
         instructions = _instructions(core)
+        self.threads = threads
         self._threads = threads or _cores()
         self._settings: dict[str, Any] = {**SETTINGS, "INFERENCE_NUM_THREADS": self._threads}
         try:

@@ -8,6 +8,7 @@ times: ``training/LOG.md``.
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Callable, Sequence
 
@@ -73,7 +74,36 @@ def clauses(text: str) -> list[tuple[int, int]]:
             spans.append((start, end))
     if len(spans) == 1 and len(text) > 2 * _WINDOW:
         spans = [match.span() for match in _PIECE.finditer(text)]
-    while len(spans) > _MOST_CLAUSES:  # join the shortest neighbours
-        at = min(range(len(spans) - 1), key=lambda i: spans[i + 1][1] - spans[i][0])
-        spans[at : at + 2] = [(spans[at][0], spans[at + 1][1])]
-    return spans
+    return _joined(spans, _MOST_CLAUSES)
+
+
+def _joined(spans: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """The shortest neighbours joined until there are at most `most` spans.
+
+    With a heap, since a cell may hold a book: looking at all of them for every
+    one that is joined would take minutes.
+    """
+    ends = [end for _, end in spans]
+    before = list(range(-1, len(spans) - 1))
+    after = list(range(1, len(spans) + 1))
+
+    def pair(i: int) -> tuple[int, int]:
+        return ends[after[i]] - spans[i][0], i
+
+    pairs = [pair(i) for i in range(len(spans) - 1)]
+    heapq.heapify(pairs)
+    left, gone = len(spans), set()
+    while left > most:
+        length, i = heapq.heappop(pairs)
+        if i in gone or after[i] == len(spans) or pair(i)[0] != length:
+            continue  # one of the two has been joined to another since
+        second = after[i]
+        gone.add(second)
+        ends[i], after[i] = ends[second], after[second]
+        left -= 1
+        if after[i] < len(spans):
+            before[after[i]] = i
+            heapq.heappush(pairs, pair(i))
+        if before[i] >= 0:
+            heapq.heappush(pairs, pair(before[i]))
+    return [(spans[i][0], ends[i]) for i in range(len(spans)) if i not in gone]

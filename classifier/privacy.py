@@ -7,6 +7,7 @@ Luhn for bank cards), so that hotlines, sums of money and case numbers stay.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from unicodedata import category
@@ -39,6 +40,7 @@ _END = (
     r"(?!\d|\.\d\d(?!\d)"
     r"|(?:\.\d+)? ?[十百千万亿余多]{0,3}(?:[美欧日港]?元(?![旦宵月])|块钱|人民币))"
 )
+_MOST_LOOKED_AT = 10_000  # pieces of personal data that one passage may stand upon
 _GAP = r"[- ]{0,3}"  # as in "0571 - 87654321" or, typed in Chinese, "0571——87654321"
 _AREA = r"(?:10|2\d|[3-9]\d{2})"  # without the leading 0
 _SUBSCRIBER = rf"[2-8]\d{{2,3}}{_GAP}\d{{4}}"
@@ -244,15 +246,28 @@ def mask_passages(passages: Iterable[str], whole: str, also: Collection[str] = (
 
 
 def _within(passage: str, whole: str, personal: list[Found]) -> list[Found]:
-    """The parts of `personal` that lie in `passage`, wherever in `whole` it stands."""
-    parts: list[Found] = []
-    at = whole.find(passage)
-    while passage and at >= 0:
-        for found in personal:
+    """The parts of `personal` that lie in `passage`, wherever in `whole` it stands.
+
+    One that stands there again and again is not followed for ever: all of it is masked.
+    """
+    parts: dict[Found, None] = {}
+    ends = [found.end for found in personal]
+    at, looked = -1, 0
+    # Where there is nothing personal, the passage is not looked for.
+    while passage and (following := bisect_right(ends, at + 1)) < len(personal):
+        at = whole.find(passage, max(at + 1, personal[following].start - len(passage) + 1))
+        if at < 0:
+            break
+        if looked > _MOST_LOOKED_AT:
+            return [Found(personal[following].kind, 0, len(passage))]
+        looked += 1
+        for i in range(bisect_right(ends, at), len(personal)):
+            found = personal[i]
+            if found.start >= at + len(passage):
+                break
             start, end = max(found.start - at, 0), min(found.end - at, len(passage))
-            if start < end:
-                parts.append(Found(found.kind, start, end))
-        at = whole.find(passage, at + 1)
+            parts[Found(found.kind, start, end)] = None
+            looked += 1
     return sorted(parts, key=lambda f: f.start)
 
 

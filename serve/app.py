@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import warnings
@@ -22,7 +23,7 @@ from starlette.types import ASGIApp
 from classifier import __version__
 from classifier.errors import WeileiError
 from serve.drain import on_signals
-from serve.errors import ProblemError, of, problem
+from serve.errors import ProblemError, no_room, of, problem
 from serve.guard import UPLOADS, Guard, answered
 from serve.pages import add_pages
 from serve.protocol import PatientProtocol
@@ -85,11 +86,29 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
 def set_up_logging() -> None:
     """One line of JSON a request; of others only what they call a warning."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Lines())
     logging.getLogger("weilei.serve").setLevel(logging.INFO)
     # These two quote what they stumble over: a byte of the body, the value of a cell.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="openpyxl")
+
+
+class _Lines(logging.Formatter):
+    """Our own lines as they are; of others what they say, without values or tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line of JSON."""
+        if record.name == "weilei.serve":
+            return record.getMessage()
+        lines = str(record.msg).strip().splitlines() or [""]
+        # Of a whole traceback the kind of error.
+        said = lines[-1].partition(":")[0] if lines[0].startswith("Traceback") else lines[0]
+        line = {"time": round(record.created, 3), "logger": record.name, "said": said}
+        if record.exc_info and record.exc_info[0]:
+            line["error"] = record.exc_info[0].__name__
+        return json.dumps(line)
 
 
 class _Cors(CORSMiddleware):
@@ -181,6 +200,8 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, ProblemError):  # raised while FastAPI read the body
         return await _problem(request, error.__cause__)
+    if isinstance(error.__cause__, OSError):  # what is uploaded goes to the disk first
+        return await _problem(request, no_room(error.__cause__))
     headers = dict(error.headers or {})
     if error.status_code == 405:  # the router names only the methods of the first route
         headers["Allow"] = ", ".join(_allowed(request)) or headers.get("Allow", "")

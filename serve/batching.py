@@ -90,6 +90,7 @@ class Batcher:
         self._count(cost, many)
         self._wake.set()
         gathered = asyncio.gather(*(e.result for e in entries))
+        gathered.add_done_callback(_retrieved)
         # Many long texts take longer than that by themselves, and would at every new attempt.
         patience = self._deadline + (_SLACK * cost / self._speed if many else 0.0)
         try:
@@ -145,6 +146,12 @@ class Batcher:
             if not entry.result.done():
                 entry.result.set_result(prediction)
                 self._metrics.saw(prediction)
+
+
+def _retrieved(future: asyncio.Future[list[Prediction]]) -> None:
+    """Nobody waits for it any more if the client is gone; asyncio would complain in the log."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _cost(text: str) -> int:

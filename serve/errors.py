@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +13,7 @@ from starlette.responses import JSONResponse
 
 from classifier.errors import WeileiError
 
+log = logging.getLogger("weilei.serve")
 MEDIA_TYPE = "application/problem+json"
 
 # status → (title, what to do)
@@ -60,6 +65,14 @@ def problem(
     if instance:
         body["instance"] = instance
     return JSONResponse(body, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def no_room(error: OSError) -> ProblemError:
+    """A file that the server cannot keep, because its disk is full or for another such reason."""
+    name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    log.error(json.dumps({"time": round(time.time(), 3), "status": 507, "error": name}))
+    detail = f"服务器存不下这个文件（{error.strerror or name}），请告诉管理员。"
+    return ProblemError(507, detail)
 
 
 def of(error: WeileiError) -> ProblemError:

@@ -19,6 +19,8 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,7 +31,7 @@ from classifier.privacy import mask
 from classifier.tables.source import SUFFIXES
 from classifier.tables.target import clean
 from classifier.tagging import LANES, TAGGED, Report, tag_file
-from serve.errors import ProblemError, problem
+from serve.errors import ProblemError, no_room, problem
 from serve.settings import Settings
 
 STATE = "状态.json"
@@ -74,7 +76,7 @@ class Files:
             ProblemError: 422 for a name that is no table's, 429 for too many tables, 507 if
                 there is no place for it.
         """
-        name = clean(Path(name.replace("\\", "/")).name[-120:])
+        name = clean(Path(_decoded(name).replace("\\", "/")).name[-120:])
         suffix = Path(name).suffix.lower()
         if suffix not in SUFFIXES:
             raise ProblemError(422, f"只收表格文件（{'、'.join(SUFFIXES)}）。")
@@ -94,8 +96,7 @@ class Files:
             _write(folder, state)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            detail = f"服务器存不下这个文件（{error.strerror}），请告诉管理员。"
-            raise ProblemError(507, detail) from None
+            raise no_room(error) from None
         self._at_work.add(folder)
         job = self._pool.submit(self._tag, folder, source, state, options)
         self._jobs.add(job)
@@ -319,8 +320,20 @@ def _forget(folder: Path) -> None:
     """Delete what was uploaded and what was made of it; only the state stays."""
     with contextlib.suppress(OSError):  # deleted in between
         for path in folder.iterdir():
-            if path.name not in (STATE, f".{STATE}"):
+            if path.is_dir():  # rows of a workbook that was not finished
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name not in (STATE, f".{STATE}"):
                 path.unlink(missing_ok=True)
+
+
+def _decoded(name: str) -> str:
+    """A name that .NET and mail programs send as =?utf-8?B?…?= (RFC 2047)."""
+    if not name.startswith("=?"):
+        return name
+    try:
+        return str(make_header(decode_header(name)))
+    except (HeaderParseError, LookupError, ValueError):
+        return name
 
 
 def _copy(data: BinaryIO, target: Path) -> None:

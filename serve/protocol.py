@@ -45,6 +45,10 @@ class PatientProtocol(HttpToolsProtocol):
     _head: int | None = None
     _fault = 400  # of a request that cannot be parsed
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cycles: list[Any] = []  # requests that came behind one another, not yet answered
+
     def connection_made(self, transport: Any) -> None:
         """Start the clock: a connection that says nothing is slow, too."""
         super().connection_made(transport)
@@ -85,6 +89,8 @@ class PatientProtocol(HttpToolsProtocol):
         if self._answer is None:
             self._stop()
             super().on_headers_complete()
+            if self.cycle is not None:
+                self._cycles = [c for c in self._cycles if not c.response_complete] + [self.cycle]
 
     def on_chunk_header(self) -> None:
         """What follows may be trailers, which are kept as headers are."""
@@ -134,6 +140,10 @@ class PatientProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        # uvicorn tells only the last of several requests, and the one being answered would go on.
+        for cycle in self._cycles:
+            cycle.disconnected = cycle.disconnected or not cycle.response_complete
+            cycle.message_event.set()
 
     def _feed(self, data: bytes) -> None:
         try:

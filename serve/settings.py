@@ -25,6 +25,11 @@ from classifier.errors import InputError
 PREFIX = "WEILEI_SERVE_"
 CONFIG = f"{PREFIX}CONFIG"  # path of the file, for worker processes
 
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[^\s/?#@:*\[\]]+)(?P<port>:\d{1,5})?/?"
+)
+_USUAL = {"http": ":80", "https": ":443"}
+
 # Decoded here: pydantic's own decoding of the environment fails with a message for programmers.
 _Several = Annotated[tuple[str, ...], NoDecode]
 
@@ -88,6 +93,11 @@ class Settings(BaseSettings):
         if not all(re.fullmatch("[0-9a-f]{64}", key) for key in keys):
             raise ValueError("要写钥匙的 SHA-256，不是钥匙本身；用 weilei serve --make-key 生成")
         return keys
+
+    @field_validator("allow_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_origin, origins))
 
     @model_validator(mode="after")
     def _keys_beyond_this_machine(self) -> Settings:
@@ -157,6 +167,26 @@ def in_words(seconds: float) -> str:
         if seconds % length == 0:
             return f"{seconds / length:g} {unit}"
     return f"{seconds:g} 秒"
+
+
+def _origin(given: str) -> str:
+    """An origin as a browser says it: in small letters, no path, no port that goes without saying.
+
+    Any other would be let through to ask, and then refused.
+    """
+    found = _ORIGIN.fullmatch(given.strip().lower())
+    try:
+        host = found["host"] if found else ""
+        host = host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        found = None
+    if found is None:
+        raise ValueError(
+            f"要写网站的来源，如 https://www.example.gov.cn 或 http://10.0.0.5:8080，"
+            f"不能是 {given!r}；不能用 *，有几个网站就写几个"
+        )
+    port = found["port"] or ""
+    return f"{found['scheme']}://{host}" + ("" if port == _USUAL[found["scheme"]] else port)
 
 
 def _loopback(host: str) -> bool:

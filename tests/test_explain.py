@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from classifier import SuggestionClassifier
-from classifier.explain import clauses, evidence
+from classifier.explain import _joined, clauses, evidence
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,27 @@ def test_of_the_shipped_model(clf: SuggestionClassifier) -> None:
 
 def test_without_an_opinion_no_evidence() -> None:
     assert evidence(["路灯坏了，很黑，走路摔了一跤"], [0], lambda t: np.zeros((len(t), 2))) == [()]
+
+
+def joined_one_by_one(spans: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """What the heap must give, said as plainly as can be."""
+    spans = list(spans)
+    while len(spans) > most:
+        at = min(range(len(spans) - 1), key=lambda i: spans[i + 1][1] - spans[i][0])
+        spans[at : at + 2] = [(spans[at][0], spans[at + 1][1])]
+    return spans
+
+
+def test_neighbours_are_joined_in_the_same_order_as_one_by_one() -> None:
+    chance = random.Random(1)
+    for _ in range(300):
+        places = sorted(chance.sample(range(300), 2 * chance.randint(0, 60)))
+        spans = list(zip(places[::2], places[1::2], strict=True))
+        assert _joined(spans, 8) == joined_one_by_one(spans, 8)
+
+
+def test_a_cell_as_long_as_a_book_takes_seconds() -> None:
+    begun = time.process_time()
+    assert len(clauses("路灯坏了没有人修，" * 100_000)) == 8
+    assert len(clauses("路灯坏了没有人修" * 100_000)) == 8
+    assert time.process_time() - begun < 20

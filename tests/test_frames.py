@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas
 import polars
@@ -12,9 +17,11 @@ import pytest
 from datasets import Dataset
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from classifier import InputError, SuggestionClassifier
+from classifier import InputError, ModelError, SuggestionClassifier
+from classifier.bundle import shipped_model
 from classifier.estimator import SuggestionEstimator
 from classifier.spark import tagger
 
@@ -109,6 +116,35 @@ def test_estimator() -> None:
     found = estimator.predict_proba(TEXTS)
     assert log_loss(IDS, found, labels=estimator.classes_) < 1
     assert list(estimator.classes_[found[[0, 2]].argmax(1)]) == [IDS[0], IDS[2]]
+
+
+def test_a_fitted_pipeline_can_be_written_and_copied(tmp_path: Path) -> None:
+    fitted = make_pipeline(SuggestionEstimator()).fit(TEXTS, IDS)
+    joblib.dump(fitted, tmp_path / "一.joblib")
+    assert list(joblib.load(tmp_path / "一.joblib").predict(TEXTS)) == IDS
+    assert list(copy.deepcopy(fitted).predict(TEXTS)) == IDS
+    assert (tmp_path / "一.joblib").stat().st_size < 100_000  # the model stays in its folder
+    scores = cross_val_score(fitted, TEXTS * 2, IDS * 2, cv=2, n_jobs=2)
+    assert list(scores) == [1, 1]
+
+
+def test_a_copy_keeps_promise_and_taxonomy_and_is_of_the_same_model(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(shipped_model(), folder)
+    offices = tmp_path / "taxonomy.toml"
+    said = (folder / "taxonomy.toml").read_text("utf-8")
+    offices.write_text(said.replace("市交通运输局", "县交通局"), encoding="utf-8")
+    one = SuggestionClassifier.from_pretrained(folder, taxonomy=offices, max_error=0.05, threads=1)
+    offices.unlink()
+    written = pickle.dumps(one)
+    again = pickle.loads(written)
+    assert again.predict(TEXTS) == one.predict(TEXTS)
+    assert again.predict(TEXTS)[0].office == "县交通局"
+    assert (again.max_error, again.threshold) == (one.max_error, one.threshold)
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text("utf-8").replace(one.model_id, "另一个"), "utf-8")
+    with pytest.raises(ModelError, match="另一个"):
+        pickle.loads(written)
 
 
 @pytest.mark.parametrize(

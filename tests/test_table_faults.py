@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -17,6 +18,7 @@ from openpyxl.styles import Border, Side
 
 from classifier import InputError
 from classifier.tables import open_table
+from classifier.tables.workbooks import _workbook
 from tests.test_tables import ROWS, values
 
 
@@ -319,3 +321,54 @@ def test_rows_longer_or_shorter_than_the_header_are_told(tmp_path: Path) -> None
     assert "2 行的格数和表头不同（最早第 4 行）" in open_table(path).note
     path = text_file(tmp_path, "编号,内容\n1,路灯\n")
     assert open_table(path).note == "编码 UTF-8"
+
+
+def packed(path: Path, part: str, end: bytes, filling: bytes, times: int) -> Path:
+    """A workbook with `filling` repeated before the `end` of a part."""
+    book = xlsxwriter.Workbook(str(path))  # with shared strings
+    book.add_worksheet().write_column(0, 0, ["内容", "路灯不亮"])
+    book.close()
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    before, _, after = parts[part].partition(end)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        for name, data in parts.items():
+            if name != part:
+                file.writestr(name, data)
+        with file.open(part, "w") as out:
+            out.write(before)
+            for _ in range(times):
+                out.write(filling)
+            out.write(end + after)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("part", "end", "filling", "times"),
+    [
+        ("xl/sharedStrings.xml", b"</sst>", b"<si><t>" + b"x" * 1_000_000 + b"</t></si>", 60),
+        ("xl/sharedStrings.xml", b"</sst>", b"<si/>" * 200_000, 200),
+        ("xl/styles.xml", b"</cellXfs>", b"<xf/>" * 200_000, 12),
+        ("[Content_Types].xml", b"</Types>", b" " * 1_000_000, 101),
+    ],
+)
+def test_a_small_workbook_does_not_take_all_memory(
+    tmp_path: Path, part: str, end: bytes, filling: bytes, times: int
+) -> None:
+    path = packed(tmp_path / "a.xlsx", part, end, filling, times)
+    assert path.stat().st_size < 2_000_000
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"a\.xlsx 里的文字或格式解开后太大"):
+        open_table(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_a_sheet_may_be_as_large_as_it_likes(tmp_path: Path) -> None:
+    row = b"<row><c t='inlineStr'><is><t>" + "路灯不亮".encode() + b"</t></is></c></row>"
+    part = "xl/worksheets/sheet1.xml"
+    path = packed(tmp_path / "a.xlsx", part, b"</sheetData>", row * 1000, 1000)
+    assert len(row) * 1_000_000 > max(50_000_000, 150 * path.stat().st_size)
+    with _workbook(path, values=True) as [sheet]:
+        assert sheet.title == "Sheet1"

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import tempfile
 import warnings
 import zipfile
 from dataclasses import replace
@@ -269,18 +268,15 @@ def test_formats_that_are_built_in(tmp_path: Path) -> None:
     assert {"14", "44"} <= set(re.findall(r'numFmtId="(\d+)"', styles))
 
 
-def test_nothing_is_left_in_the_temporary_folder(
-    xlsx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "临时"))
-    (tmp_path / "临时").mkdir()
-    tagged(xlsx, tmp_path / "b.xlsx")
-    target = open_target(tmp_path / "c.xlsx", open_table(xlsx), ["类别"])
+def test_no_rows_are_left_beside_a_workbook(xlsx: Path, tmp_path: Path) -> None:
+    (tmp_path / "结果").mkdir()
+    tagged(xlsx, tmp_path / "结果" / "b.xlsx")
+    target = open_target(tmp_path / "结果" / "c.xlsx", open_table(xlsx), ["类别"])
     target.write([Cell("路灯")], ["x"], True)
-    assert list((tmp_path / "临时").iterdir())
+    assert list((tmp_path / "结果" / ".c.rows").iterdir())
     del target  # interrupted
     gc.collect()
-    assert not list((tmp_path / "临时").iterdir())
+    assert {p.name for p in (tmp_path / "结果").iterdir()} <= {"b.xlsx", "c.xlsx"}
 
 
 def test_rows_above_the_header_stay(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,8 @@ from openpyxl import Workbook, load_workbook
 from classifier import InputError, SuggestionClassifier
 from classifier.bundle import shipped_model
 from classifier.cli import cli
-from classifier.tagging import TOO_LONG, tag_file
-from tests.conftest import Run
+from classifier.tagging import TOO_LONG, expand, tag_file
+from tests.conftest import ROOT, Run
 
 
 def tag(*arguments: object) -> object:
@@ -212,3 +215,45 @@ def test_folder_without_permission(weilei: Run, tmp_path: Path) -> None:
         assert "是否有权限" in weilei("tag", tmp_path / "a.csv").stderr
     finally:
         tmp_path.chmod(0o700)
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from classifier import SuggestionClassifier
+from classifier.tables.xlsx import XlsxTarget
+from classifier.tagging import tag_file
+
+usual = XlsxTarget.write
+
+def write(self, row, added, review):
+    usual(self, row, added, review)
+    if self._row > 3:
+        os.kill(os.getpid(), signal.Signals[sys.argv[2]])
+
+XlsxTarget.write = write
+tag_file(Path(sys.argv[1]), SuggestionClassifier.from_pretrained())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="没有这些信号")
+@pytest.mark.parametrize("kind", ["SIGKILL", "SIGTERM"])
+def test_rows_of_a_workbook_half_written_are_swept_by_the_next_run(
+    tmp_path: Path, clf: SuggestionClassifier, kind: str
+) -> None:
+    folder, elsewhere = tmp_path / "来件", tmp_path / "临时"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "a.csv").write_text("内容\n" + "路灯不亮\n" * 9, encoding="utf-8")
+    died = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(folder / "a.csv"), kind],
+        env={**os.environ, "TMPDIR": str(elsewhere)}, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert died.returncode == -signal.Signals[kind]
+    assert list(elsewhere.iterdir()) == []
+    left = {p.name for p in folder.iterdir()} - {"a.csv"}
+    assert len(left) == 3  # the journal, the rows, and what was to become the workbook
+    assert all(name.startswith(".") for name in left)
+    assert expand([folder]) == [folder / "a.csv"]
+    tag_file(folder / "a.csv", clf)
+    assert {p.name for p in folder.iterdir()} == {"a.csv", "a-打标.xlsx"}

@@ -6,6 +6,7 @@ import filecmp
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from classifier.errors import InputError
 
 _RANDOM = 8  # hexadecimal digits
+_ROWS = ".rows"
 
 
 def _around(output: Path) -> tuple[str, str]:
@@ -20,12 +22,21 @@ def _around(output: Path) -> tuple[str, str]:
     return f".{output.stem[:80]}-", output.suffix
 
 
+def rows_folder(path: Path) -> Path:
+    """Hidden folder beside `path` for what is needed while that is written."""
+    return path.with_name(f".{path.stem.lstrip('.')}{_ROWS}")
+
+
 def remove_leftovers(output: Path) -> None:
     """Remove what runs that were killed while they wrote `output` left; none may be under way."""
     before, after = map(re.escape, _around(output))
-    left = re.compile(f"{before}[0-9a-f]{{{_RANDOM}}}{after}")
+    left = re.compile(f"{before}[0-9a-f]{{{_RANDOM}}}(?:{after}|{re.escape(_ROWS)})")
     for path in output.parent.iterdir():
-        if left.fullmatch(path.name):
+        if not left.fullmatch(path.name):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)
 
 

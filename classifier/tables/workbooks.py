@@ -13,14 +13,17 @@ from dataclasses import replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from openpyxl import load_workbook
+from openpyxl.packaging.manifest import Manifest
 from openpyxl.styles.numbers import is_date_format, is_timedelta_format
 from openpyxl.utils.datetime import from_excel
 from openpyxl.utils.escape import unescape
 from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 from openpyxl.worksheet.formula import ArrayFormula, DataTableFormula
+from openpyxl.xml.constants import ARC_CONTENT_TYPES, SHARED_STRINGS, WORKSHEET_TYPE
+from openpyxl.xml.functions import fromstring
 from python_calamine import CalamineWorkbook, SheetTypeEnum
 
 from classifier.errors import InputError
@@ -32,6 +35,17 @@ _BROKEN = (
     AttributeError, OverflowError, RuntimeError,
 )  # fmt: skip
 _BLOCK = 1 << 16
+# Of what is kept in memory: bytes unpacked, marks of XML, and how many times as large as packed.
+# A million rows with five texts of their own each have twenty million marks.
+_MOST_TEXT, _MOST_TEXT_MARKS = 500_000_000, 30_000_000
+_MOST_KEPT, _MOST_KEPT_MARKS = 100_000_000, 2_000_000
+_MOST_LISTED = 1_000_000
+_MOST_PACKED, _SURELY = 200, 50_000_000
+_SHEET_PART = re.compile(r"xl/worksheets/[^/]+\.xml")
+_TOO_LARGE = (
+    "{} 里的文字或格式解开后太大，装不进内存。"
+    "请用 Excel 或 WPS 打开，把建议复制到新的表格里，或另存为 .csv 再试"
+)
 # Formats that Chinese Excel has built in (ECMA-376, 18.8.30, zh-cn) and openpyxl does not know.
 _YEAR_MONTH, _MONTH_DAY = 'yyyy"年"m"月"', 'm"月"d"日"'
 _TIME, _EXACT_TIME = 'h"时"mm"分"', 'h"时"mm"分"ss"秒"'
@@ -138,14 +152,64 @@ def _workbook(path: Path, *, values: bool) -> Iterator[list[ReadOnlyWorksheet]]:
         try:
             # By handle, since openpyxl judges a path by its suffix.
             file = open_files.enter_context(path.open("rb"))
-            workbook = load_workbook(file, data_only=values, read_only=True)
+            _check_size(path, file)
+            workbook = load_workbook(file, data_only=values, read_only=True, keep_links=False)
             workbook._date_formats = set()  # it would make an error of a number that is no date
+        except InputError:
+            raise
         except (OSError, *_BROKEN) as error:
             raise _damaged(path, error) from None
         open_files.callback(workbook.close)
         for sheet in workbook.worksheets:
             sheet.reset_dimensions()  # what some programs write there is wrong
         yield list(workbook.worksheets)
+
+
+def _check_size(path: Path, file: BinaryIO) -> None:
+    """Refuse a workbook of which little is sent and much is kept in memory.
+
+    Sheets are read row by row, whatever their size; texts, formats and so on are kept.
+
+    Raises:
+        InputError: they unpack to too much.
+    """
+    with zipfile.ZipFile(file) as book:
+        listed = book.getinfo(ARC_CONTENT_TYPES)
+        if listed.file_size > _MOST_LISTED:
+            raise InputError(_TOO_LARGE.format(path))
+        types: dict[str, set[str]] = {}
+        for entry in Manifest.from_tree(fromstring(book.read(listed))).Override:
+            types.setdefault(entry.PartName[1:], set()).add(entry.ContentType)
+        texts, others = [], []
+        for name in set(book.namelist()):
+            said = types.get(name, set())
+            if SHARED_STRINGS in said:
+                texts.append(book.getinfo(name))
+            # What is called a sheet may be listed as something else, and the other way round.
+            elif not (_SHEET_PART.fullmatch(name) and said <= {WORKSHEET_TYPE}) and (
+                said or name.endswith((".xml", ".rels"))
+            ):
+                others.append(book.getinfo(name))
+        for kept, most, most_marks in (
+            (texts, _MOST_TEXT, _MOST_TEXT_MARKS),
+            (others, _MOST_KEPT, _MOST_KEPT_MARKS),
+        ):
+            size, packed = sum(p.file_size for p in kept), sum(p.compress_size for p in kept)
+            if (
+                size > min(most, max(_SURELY, _MOST_PACKED * packed))
+                or sum(_marks(book, part) for part in kept if size > most_marks) > most_marks
+            ):
+                raise InputError(_TOO_LARGE.format(path))
+    file.seek(0)
+
+
+def _marks(book: zipfile.ZipFile, part: zipfile.ZipInfo) -> int:
+    """How many marks of XML a part has: each takes a hundred times its own size in memory."""
+    found = 0
+    with book.open(part) as xml:
+        while block := xml.read(_BLOCK):
+            found += block.count(b"<")
+    return found
 
 
 def _has_formulas(sheet: ReadOnlyWorksheet) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-import tempfile
+import shutil
 import unicodedata
+import weakref
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from classifier.tables.target import (
     as_text,
     clean,
 )
+from classifier.tables.whole import rows_folder
 
 _EXACT = 2**53  # integers beyond it lose digits in Excel
 _DATES = ((datetime, "yyyy-mm-dd hh:mm:ss"), (date, "yyyy-mm-dd"), (time, "hh:mm:ss"))
@@ -42,9 +44,12 @@ class XlsxTarget:
     """Header frozen, filters on, classes to choose from, rows for review in yellow."""
 
     def __init__(self, path: Path, source: Source, added: Sequence[str]) -> None:
-        # Rows are kept there until the end; it goes away with this object, whatever happens.
-        self._rows = tempfile.TemporaryDirectory(prefix="weilei-")
-        options = {"constant_memory": True, "tmpdir": self._rows.name}
+        # Rows are kept there until the end; it goes away with this object. Should the process
+        # be killed, it is swept with what else was left beside the output.
+        rows = rows_folder(path)
+        rows.mkdir(mode=0o700)
+        self._remove_rows = weakref.finalize(self, shutil.rmtree, rows, ignore_errors=True)
+        options = {"constant_memory": True, "tmpdir": str(rows)}
         self._book = xlsxwriter.Workbook(str(path), options)
         self._book.set_properties({"created": _CREATED})
         self._sheet = self._book.add_worksheet(_sheet_name(source.sheet))
@@ -86,7 +91,7 @@ class XlsxTarget:
             self._book.close()
         except XlsxWriterException as error:
             raise OSError(str(error)) from error
-        self._rows.cleanup()
+        self._remove_rows()
 
     def _summarise(self, summary: Summary) -> None:
         sheet = self._book.add_worksheet(_SUMMARY)

@@ -293,6 +293,25 @@ def test_names_in_any_encoding(server: Server) -> None:
         assert "认不出" in finished(client, sent.json()["id"])["error"]["detail"]  # type: ignore[index]
 
 
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("\"=?utf-8?B?5bu66K6uLmNzdg==?=\"; filename*=utf-8''%E5%BB%BA%E8%AE%AE.csv", "建议.csv"),
+        ('"=?gb18030?Q?=BD=A8=D2=E9.csv?="', "建议.csv"),
+        ('"=?nothing?B?5bu66K6uLmNzdg==?=.csv"', "=?nothing?B?5bu66K6uLmNzdg==?=.csv"),
+        ('"=?utf-8?B?a?=.csv"', "=?utf-8?B?a?=.csv"),
+        ('"=?utf-8?Q?=2E=2E=2F=2E=2E=2Fa.csv?="', "a.csv"),
+    ],
+)
+def test_names_as_dotnet_sends_them(server: Server, sent: str, shown: str) -> None:
+    head = f'--x\r\nContent-Disposition: form-data; name="file"; filename={sent}\r\n\r\n'
+    body = head.encode() + "内容\n灯\n\r\n--x--\r\n".encode()
+    kind = "multipart/form-data; boundary=x"
+    with server.client() as client:
+        done = client.post("/v1/files", content=body, headers={"content-type": kind})
+    assert (done.status_code, done.json().get("name")) == (202, shown)
+
+
 @pytest.mark.parametrize(("asked", "status"), [("bytes=a-b", 400), ("bytes=999999999-", 416)])
 def test_a_range_that_is_not_there_is_a_problem(server: Server, asked: str, status: int) -> None:
     with server.client() as client:

@@ -158,11 +158,28 @@ def test_cors_is_closed_unless_set(start: Start, tmp_path: Path) -> None:
         ({"rate_limit": "abc"}, "rate_limit 要写成"),
         ({"rate_limit": "1200/minute; 20/second"}, "rate_limit 要写成"),
         ({"api_keys": 5}, "api_keys 要写成列表"),
+        ({"allow_origins": ("*",)}, "不能用 \\*，有几个网站就写几个"),
+        ({"allow_origins": ("city.example",)}, "要写网站的来源，如 https://"),
+        ({"allow_origins": ("https://city.example/form",)}, "要写网站的来源"),
+        ({"allow_origins": ("https://*.city.example",)}, "要写网站的来源"),
+        ({"allow_origins": ("null",)}, "要写网站的来源"),
+        ({"allow_origins": ("https://a..例",)}, "要写网站的来源"),
     ],
 )
 def test_wrong_settings(given: dict[str, object], advice: str) -> None:
     with pytest.raises(InputError, match=advice):
         load_settings(**given)
+
+
+def test_origins_are_kept_as_browsers_say_them() -> None:
+    given = (
+        "HTTPS://City.Example/", "http://10.0.0.5:8080", "https://b.example:443",
+        "http://[::1]:80", "https://市政府.example",
+    )  # fmt: skip
+    assert load_settings(allow_origins=given).allow_origins == (
+        "https://city.example", "http://10.0.0.5:8080", "https://b.example",
+        "http://[::1]", "https://xn--7st6m03o.example",
+    )  # fmt: skip
 
 
 def test_unknown_settings_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
