@@ -204,13 +204,14 @@ def tag_file(
         output = default_output(source, output, others)
     if output.resolve() == file.resolve():
         raise InputError(f"-o 不能是输入文件 {file} 自己，请换个名字")
-    check_target(output, source)
     columns = source.text_columns(text)
     names: tuple[str, ...] = ADDED
     at = [source.header.index(name) for name in columns]
     groups = None
     if duplicates:
         names = (*names[:-1], GROUP, GROUP_SIZE, SAID)
+    check_target(output, source, names)
+    if duplicates:
         groups = _groups(_text(row, at) for row in source.rows())
     shown = [clean(name) for name in columns]
     report = Report(file, source.place, output, _note(source, names), shown, source.total)

@@ -233,6 +233,8 @@ def test_jsonl_is_json_whatever_parquet_holds(tmp_path: Path, clf: SuggestionCla
     from pyarrow import parquet
 
     table = pyarrow.table({"内容": ["路灯不亮"], "分": [math.nan], "各分": [[math.inf, 1.5]]})
+    scores = pyarrow.array([[("甲", math.nan)]], pyarrow.map_(pyarrow.string(), pyarrow.float64()))
+    table = table.append_column("表", scores)
     parquet.write_table(table, tmp_path / "a.parquet")
     tag_file(tmp_path / "a.parquet", clf, output=tmp_path / "b.jsonl")
 
@@ -240,7 +242,7 @@ def test_jsonl_is_json_whatever_parquet_holds(tmp_path: Path, clf: SuggestionCla
         raise AssertionError(f"{word} is not JSON")
 
     found = json.loads((tmp_path / "b.jsonl").read_text("utf-8"), parse_constant=refuse)
-    assert (found["分"], found["各分"]) == (None, [None, 1.5])
+    assert (found["分"], found["各分"], found["表"]) == (None, [None, 1.5], [["甲", None]])
 
 
 def test_reports_can_be_sent(tmp_path: Path, clf: SuggestionClassifier) -> None:
