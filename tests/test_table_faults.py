@@ -76,6 +76,17 @@ def test_indices_out_of_range(tmp_path: Path, cells: str) -> None:
         open_table(sheet_of(tmp_path / "a.xlsx", cells))
 
 
+def test_a_strict_workbook_gets_advice(tmp_path: Path) -> None:
+    workbook = Workbook()
+    workbook.active.append(["内容"])
+    workbook.save(tmp_path / "a.xlsx")
+    usual, strict = b"http://schemas.openxmlformats.org/", b"http://purl.oclc.org/ooxml/"
+    for part in ("xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/worksheets/sheet1.xml"):
+        edit(tmp_path / "a.xlsx", part, lambda xml: xml.replace(usual, strict))
+    with pytest.raises(InputError, match=r"Strict Open XML.*另存为普通的"):
+        open_table(tmp_path / "a.xlsx")
+
+
 @pytest.mark.parametrize(
     ("first", "header"),
     [

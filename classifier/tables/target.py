@@ -24,6 +24,7 @@ _BATCH = 4096
 MOST_ROWS, MOST_COLUMNS, MOST_CHARACTERS = 1_048_576, 16_384, 32_767  # of Excel
 # Added columns that some kinds of file treat apart from the others.
 CLASS, PROBABILITY, SAID = "类别", "置信度", "原判"
+EVIDENCE, BETWEEN = "依据", "……"  # between two passages
 GROUP, GROUP_SIZE = "重复组", "同组条数"
 SUMMARY, TEXT_FROM = "汇总", "正文取自"  # the last sheet, and the line of it that names columns
 _OWN = "（打标）"  # behind the name of an added column that the table already has

@@ -8,11 +8,14 @@ import tempfile
 import unicodedata
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import xlsxwriter
+from openpyxl import load_workbook
 from openpyxl.styles.numbers import BUILTIN_FORMATS_REVERSE
+from openpyxl.utils.escape import unescape
 from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.format import Format
 
@@ -34,10 +37,11 @@ _DATES = ((datetime, "yyyy-mm-dd hh:mm:ss"), (date, "yyyy-mm-dd"), (time, "hh:mm
 _SAMPLE = 200  # rows whose widths are looked at
 _WIDEST = 60
 # One date for all files, so that the same run gives the same bytes.
-_CREATED = datetime(2017, 1, 1)
+CREATED = datetime(2017, 1, 1)
 _SHEET = "打标结果"
 _LONGEST_NAME = 31  # of a sheet
 _TITLE_ROW = 0
+_MOST_LINES = 10_000  # of the summary
 
 
 class XlsxTarget:
@@ -48,7 +52,7 @@ class XlsxTarget:
         self._rows = tempfile.TemporaryDirectory(prefix="weilei-")
         options = {"constant_memory": True, "tmpdir": self._rows.name}
         self._book = xlsxwriter.Workbook(str(path), options)
-        self._book.set_properties({"created": _CREATED})
+        self._book.set_properties({"created": CREATED})
         self._sheet = self._book.add_worksheet(_sheet_name(source.sheet))
         self._formats: dict[tuple[str, str], Format] = {}
         self._header = len(source.above)
@@ -196,6 +200,23 @@ def class_list(sheet: str, first: int, n: int) -> dict[str, str]:
         "error_title": "没有这一类",
         "error_message": "请从下拉框里选一类",
     }
+
+
+def columns_read(path: Path) -> list[str]:
+    """The columns that a tagged workbook says were read as text; none if it does not say."""
+    with path.open("rb") as file:
+        book = load_workbook(file, read_only=True)
+        try:
+            for sheet in book.worksheets:
+                if sheet.title != SUMMARY:
+                    continue
+                sheet.reset_dimensions()
+                for row in islice(sheet.iter_rows(values_only=True), _MOST_LINES):
+                    if row and row[0] == TEXT_FROM:
+                        return [unescape(str(name)) for name in row[1:] if name is not None]
+        finally:
+            book.close()
+    return []
 
 
 def _sheet_name(name: str) -> str:
