@@ -7,11 +7,12 @@ from typing import Any
 from classifier.classifier import SuggestionClassifier
 from classifier.errors import InputError
 from classifier.tables import text_columns
-from classifier.tables.target import added_names
+from classifier.tables.target import PROBABILITY, added_names
 from classifier.tagging import ADDED, cells
 from classifier.text import is_missing, join_fields
 
 ADDED_TO_FRAMES = ADDED[:-1]  # nobody corrects a frame by hand, so 原判 would be 类别 again
+_PROBABILITY = ADDED.index(PROBABILITY)
 
 
 def tag_frame(classifier: SuggestionClassifier, frame: Any, text: str | None = None) -> Any:
@@ -39,11 +40,30 @@ def tag_frame(classifier: SuggestionClassifier, frame: Any, text: str | None = N
         texts = values[0]
     added = [cells(p) for p in classifier.predict(texts)]
     names = list(enumerate(added_names(header, ADDED_TO_FRAMES)))
+    # The types are said, or a frame without rows would get others.
     if library == "pandas":
-        return frame.assign(**{name: [row[i] for row in added] for i, name in names})
+        import pandas
+
+        return frame.assign(
+            **{
+                name: pandas.Series(
+                    [row[i] for row in added],
+                    index=frame.index,
+                    dtype=float if i == _PROBABILITY else str,
+                )
+                for i, name in names
+            }
+        )
     import polars
 
-    return frame.with_columns(polars.Series(name, [row[i] for row in added]) for i, name in names)
+    return frame.with_columns(
+        polars.Series(
+            name,
+            [row[i] for row in added],
+            dtype=polars.Float64 if i == _PROBABILITY else polars.String,
+        )
+        for i, name in names
+    )
 
 
 def _string(value: Any) -> str:

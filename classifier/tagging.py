@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,22 @@ from classifier.errors import InputError
 from classifier.journal import Journal
 from classifier.masking import mask_value
 from classifier.privacy import mask, mask_passages
-from classifier.tables import Source, open_table, open_target, remove_leftovers, write_whole
+from classifier.tables import (
+    Source,
+    older_name,
+    open_table,
+    open_target,
+    remove_leftovers,
+    write_whole,
+)
 from classifier.tables.plain import DAMAGED
 from classifier.tables.source import SUFFIXES, Cell
 from classifier.tables.target import (
+    BETWEEN as _BETWEEN,
+)
+from classifier.tables.target import (
     CLASS,
+    EVIDENCE,
     GROUP,
     GROUP_SIZE,
     MOST_CHARACTERS,
@@ -44,9 +54,8 @@ from classifier.tables.target import (
 )
 from classifier.text import BLANK, NOT_TEXT, join_fields
 
-ADDED = (CLASS, "协办", PROBABILITY, "处理通道", "原因", "依据", "主办单位", "备选", "模型", SAID)
-_EVIDENCE = ADDED.index("依据")
-_BETWEEN = "……"  # two passages of evidence
+ADDED = (CLASS, "协办", PROBABILITY, "处理通道", "原因", EVIDENCE, "主办单位", "备选", "模型", SAID)
+_EVIDENCE = ADDED.index(EVIDENCE)
 LANES = {AUTO: "自动", REVIEW: "人工"}
 TAGGED = "-打标"
 TOO_LONG = f"有单元格超过 {MOST_CHARACTERS} 个字，Excel 放不下，写出时截短"
@@ -136,6 +145,7 @@ def expand(paths: Collection[Path]) -> list[Path]:
             if p.suffix.lower() in SUFFIXES
             and not p.stem.endswith(TAGGED)
             and not p.name.startswith((".", "~$"))
+            and p.is_file()  # Spark writes folders that are called x.csv; a link may be broken
         ]
         if not found:
             raise InputError(f"文件夹 {path} 里没有可以打标的表格（{'、'.join(SUFFIXES)}）")
@@ -144,8 +154,12 @@ def expand(paths: Collection[Path]) -> list[Path]:
 
 
 def once(files: Iterable[Path]) -> list[Path]:
-    """`files` without those that are another one by a second name."""
-    return list({path.resolve(): path for path in files}.values())
+    """`files` without those that are another one by a second name, of which a link goes first."""
+    found: dict[Path, Path] = {}
+    for path in files:
+        if found.setdefault(path.resolve(), path).is_symlink():
+            found[path.resolve()] = path
+    return list(found.values())
 
 
 def default_output(
@@ -204,13 +218,14 @@ def tag_file(
         output = default_output(source, output, others)
     if output.resolve() == file.resolve():
         raise InputError(f"-o 不能是输入文件 {file} 自己，请换个名字")
-    check_target(output, source)
     columns = source.text_columns(text)
     names: tuple[str, ...] = ADDED
     at = [source.header.index(name) for name in columns]
     groups = None
     if duplicates:
         names = (*names[:-1], GROUP, GROUP_SIZE, SAID)
+    check_target(output, source, names)
+    if duplicates:
         groups = _groups(_text(row, at) for row in source.rows())
     shown = [clean(name) for name in columns]
     report = Report(file, source.place, output, _note(source, names), shown, source.total)
@@ -226,7 +241,7 @@ def tag_file(
         if sha256(file) != fingerprint["file"]:
             raise InputError(f"{file} 在打标时被改动了，请等改好后再打一次")
         remove_leftovers(output)
-        aside = _aside(output)
+        aside = older_name(output, TAGGED)
         if write_whole(
             output,
             lambda path: _write(
@@ -237,15 +252,6 @@ def tag_file(
             report.aside = aside
         journal.remove()
     return report
-
-
-def _aside(output: Path) -> Path | None:
-    """Another name for the table that is there: somebody may have corrected classes in it."""
-    if not output.is_file():
-        return None
-    when = datetime.fromtimestamp(output.stat().st_mtime)
-    stem = output.stem.removesuffix(TAGGED)
-    return output.with_name(f"{stem}-旧{when:%Y%m%d-%H%M%S}{TAGGED}{output.suffix}")
 
 
 def _note(source: Source, names: tuple[str, ...]) -> str:
@@ -357,6 +363,7 @@ def _write(
                 "底色标黄的要人看；“类别”可以用下拉框改正，"
                 "改好后用 weilei corrections 收成训练数据",
             ],
+            report.columns,
         )
     )
 

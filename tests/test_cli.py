@@ -209,6 +209,10 @@ def test_corrections_below_a_title(weilei: Run, tmp_path: Path) -> None:
     workbook.move_sheet("汇总", -1)
     workbook.save(tmp_path / "a-打标.xlsx")
     done = weilei("corrections", "a-打标.xlsx", "-o", "改.jsonl", cwd=tmp_path)
+    assert "看了 1 行，改正过的 1 行" in done.stdout, done.stderr  # 汇总 names the column
+    del workbook["汇总"]
+    workbook.save(tmp_path / "a-打标.xlsx")
+    done = weilei("corrections", "a-打标.xlsx", "-o", "改.jsonl", cwd=tmp_path)
     assert "a-打标.xlsx 工作表“Sheet”：认不出哪一列是正文" in done.stderr
     done = weilei("corrections", "a-打标.xlsx", "--text", "来信", "-o", "改.jsonl", cwd=tmp_path)
     assert "看了 1 行，改正过的 1 行" in done.stdout, done.stderr

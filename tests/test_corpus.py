@@ -143,6 +143,14 @@ def test_labels_without_a_text_are_said(tmp_path: Path, taxonomy: Taxonomy) -> N
     assert "第 3 行" in said[-1]
 
 
+def test_texts_of_pictures_only_are_said(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("内容,类别\n路灯不亮,微城管\n😀👍,微城管\n", encoding="utf-8")
+    said: list[str] = []
+    assert len(read_items(path, taxonomy, say=said.append)) == 1
+    assert said[1:] == ["  另有 1 行有类别、正文没有一个字或数字（例如只有表情），没有用：第 3 行"]
+
+
 def test_a_name_that_is_no_text(tmp_path: Path, taxonomy: Taxonomy) -> None:
     """Archives packed on Windows leave GBK names on Linux; a report cannot hold them."""
     file = tmp_path / os.fsdecode("标注.csv".encode("gbk"))

@@ -56,6 +56,17 @@ def test_tag_frame_keeps_a_column_called_as_an_added_one(
     assert list(again["类别（打标）（打标）"]) == CLASSES
 
 
+@pytest.mark.parametrize("library", [pandas, polars])
+def test_types_of_a_frame_without_rows(clf: SuggestionClassifier, library: object) -> None:
+    whole = clf.tag_frame(library.DataFrame({"内容": TEXTS}))  # type: ignore[attr-defined]
+    empty = clf.tag_frame(library.DataFrame({"内容": TEXTS})[:0])  # type: ignore[attr-defined]
+    assert len(empty) == 0
+    assert list(empty.dtypes) == list(whole.dtypes)
+    assert dict(zip(whole.columns, map(str, whole.dtypes), strict=True))["类别"].lower() in (
+        "str", "string", "object",
+    )  # fmt: skip
+
+
 def test_numbers_that_spark_has_changed_are_refused() -> None:
     tag = tagger("内容")
     frame = pandas.DataFrame({"内容": TEXTS[:2], "证件号": [110105194912310021, None]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -77,6 +78,17 @@ def test_indices_out_of_range(tmp_path: Path, cells: str) -> None:
         open_table(sheet_of(tmp_path / "a.xlsx", cells))
 
 
+def test_a_strict_workbook_gets_advice(tmp_path: Path) -> None:
+    workbook = Workbook()
+    workbook.active.append(["内容"])
+    workbook.save(tmp_path / "a.xlsx")
+    usual, strict = b"http://schemas.openxmlformats.org/", b"http://purl.oclc.org/ooxml/"
+    for part in ("xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/worksheets/sheet1.xml"):
+        edit(tmp_path / "a.xlsx", part, lambda xml: xml.replace(usual, strict))
+    with pytest.raises(InputError, match=r"Strict Open XML.*另存为普通的"):
+        open_table(tmp_path / "a.xlsx")
+
+
 @pytest.mark.parametrize(
     ("first", "header"),
     [
@@ -147,6 +159,56 @@ def test_title_above_the_header(tmp_path: Path) -> None:
     assert open_table(path).header == ["编号", "类型", "来信"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "header"),
+    [
+        # A title is not the header, be it called as a column may be.
+        ("意见建议\n编号,姓名,内容\n1,张三,路灯不亮\n", ["编号", "姓名", "内容"]),
+        ("建议\n,\n单位,热线\n编号,姓名,内容\n1,张三,灯\n", ["编号", "姓名", "内容"]),
+        ("内容\n路灯不亮\n建议,修一修\n垃圾\n", ["内容"]),
+        # Nor are values that are called so, in a row that is longer than others.
+        ("类别,反馈\n建议,路灯不亮\n意见,垃圾,备注2\n", ["类别", "反馈", "列3"]),
+        ("类别,反馈\n投诉,路灯\n意见,垃圾,急\n投诉,噪音\n", ["类别", "反馈", "列3"]),
+        # What is found as before: rows of two cells above, empty cells below, a header twice.
+        ("单位,热线\n编号,内容,备注\n1,灯,\n", ["编号", "内容", "备注"]),
+        ("单位,热线\n时间,五月\n编号,内容,备注\n1,灯,急\n", ["编号", "内容", "备注"]),
+        ("单位,热线\n编号,内容,急\n1,灯,\n编号,内容,急\n2,灯,\n", ["编号", "内容", "急"]),
+    ],
+)
+def test_titles_and_values_called_as_columns_are(
+    tmp_path: Path, rows: str, header: list[str]
+) -> None:
+    assert open_table(text_file(tmp_path, rows)).header == header
+
+
+def test_a_title_called_as_columns_are_in_a_workbook(tmp_path: Path) -> None:
+    workbook = Workbook()
+    for row in [["意见建议"], *ROWS]:
+        workbook.active.append(row)
+    workbook.save(tmp_path / "a.xlsx")
+    assert values(tmp_path / "a.xlsx") == ROWS[1:]
+
+
+def test_columns_between_bars(tmp_path: Path) -> None:
+    path = text_file(tmp_path, "编号|内容\n1|路灯不亮，晚上看不见,急\n")
+    assert values(path) == [["1", "路灯不亮，晚上看不见,急"]]
+
+
+@pytest.mark.parametrize("line", ['{n},他说"好,"不修\n', '{n}","y\n', '{n},"不修\n'])
+def test_quotes_that_are_never_closed_take_no_time(tmp_path: Path, line: str) -> None:
+    lines = [line.format(n=n) for n in range(20_000)]
+    path = text_file(tmp_path, '编号,内容\n1,"y\n' + "".join(lines))
+    start = time.monotonic()
+    assert [row[0].rstrip('"') for row in values(path)][1:] == [str(n) for n in range(20_000)]
+    assert time.monotonic() - start < 30  # it was minutes
+
+
+def test_a_row_of_many_lines(tmp_path: Path) -> None:
+    text = "\n".join(f"第{n}条，路灯" for n in range(900))
+    path = text_file(tmp_path, f'编号,内容\n1,"{text}"\n2,好\n')
+    assert values(path) == [["1", text], ["2", "好"]]
+
+
 def test_the_line_that_tells_excel_the_delimiter(tmp_path: Path) -> None:
     path = text_file(tmp_path, "\ufeffsep=;\r\n编号;内容\r\n1;a,b,c\r\n")
     table = open_table(path)
@@ -213,6 +275,20 @@ def test_old_workbooks(tmp_path: Path) -> None:
         "[[None, '路灯', 13812345678], [None, '垃圾', 1.5]]"
     )
     assert table.note == "读的是工作表“来信”，没有读：说明"
+
+
+def test_hidden_sheets_of_old_workbooks(tmp_path: Path) -> None:
+    xlwt = pytest.importorskip("xlwt")
+    workbook = xlwt.Workbook()
+    for visibility, title in ((1, "藏"), (2, "深藏"), (0, "来信")):
+        sheet = workbook.add_sheet(title)
+        sheet.visibility = visibility
+        sheet.write(0, 0, "内容")
+        sheet.write(1, 0, title)
+    workbook.active_sheet = 2
+    workbook.save(str(tmp_path / "旧.xls"))
+    assert values(tmp_path / "旧.xls") == [["来信"]]
+    assert open_table(tmp_path / "旧.xls").unread == ()
 
 
 def test_an_old_workbook_called_otherwise(tmp_path: Path) -> None:

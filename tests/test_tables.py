@@ -268,6 +268,35 @@ def test_formats_that_are_built_in(tmp_path: Path) -> None:
     assert {"14", "44"} <= set(re.findall(r'numFmtId="(\d+)"', styles))
 
 
+def test_the_first_day_of_excel_and_long_numbers(tmp_path: Path) -> None:
+    days = [1, 1.5, 2, 60, 0.25]
+    workbook = Workbook()
+    workbook.active.append(["内容", "日期", "编号"])
+    for day, number in zip(days, [10**15 - 1, 10**15, 10**15 + 1, -(10**15), 1], strict=True):
+        workbook.active.append(["路灯不亮", day, number])
+        workbook.active.cell(workbook.active.max_row, 2).number_format = "yyyy-mm-dd hh:mm"
+    workbook.save(tmp_path / "a.xlsx")
+    before = values(tmp_path / "a.xlsx")
+    tagged(tmp_path / "a.xlsx", tmp_path / "b.xlsx")
+    after = values(tmp_path / "b.xlsx")
+    assert [row[1] for row in after] == [row[1] for row in before]
+    assert before[1][1] == datetime(1900, 1, 1, 12)
+    assert [row[2] for row in after] == [
+        10**15 - 1, "1000000000000000", "1000000000000001", "-1000000000000000", 1,
+    ]  # fmt: skip
+
+
+def test_too_wide_for_excel(tmp_path: Path) -> None:
+    workbook = Workbook()
+    workbook.active.append(["内容"])
+    workbook.active["A2"], workbook.active["XFD2"] = "路灯不亮", "x"
+    workbook.save(tmp_path / "a.xlsx")
+    with pytest.raises(InputError, match=r"工作表“Sheet” 有 16,384 列.*-o 结果\.csv"):
+        open_target(tmp_path / "b.xlsx", open_table(tmp_path / "a.xlsx"), ["类别"])
+    tagged(tmp_path / "a.xlsx", tmp_path / "b.csv")
+    assert open_table(tmp_path / "b.csv").header[-2:] == ["类别", "置信度"]
+
+
 def test_no_rows_are_left_beside_a_workbook(xlsx: Path, tmp_path: Path) -> None:
     (tmp_path / "结果").mkdir()
     tagged(xlsx, tmp_path / "结果" / "b.xlsx")

@@ -137,6 +137,23 @@ def test_a_folder_without_rights_stops_no_other_input(
     assert (tmp_path / "a-打标.xlsx").exists()
 
 
+def test_what_is_no_file_in_a_folder_is_passed_over(
+    tmp_path: Path, clf: SuggestionClassifier
+) -> None:
+    (tmp_path / "x.csv").mkdir()  # as Spark writes it
+    (tmp_path / "断.csv").symlink_to(tmp_path / "没有.csv")
+    with pytest.raises(InputError, match="没有可以打标的表格"):
+        expand([tmp_path])
+    real = csv_of(tmp_path / "b.csv")
+    for link in ("a.csv", "c.csv"):
+        (tmp_path / link).symlink_to(real)
+    lines = tmp_path / "d.json"
+    lines.write_text('{"内容": "路灯不亮"}\n', encoding="utf-8")
+    assert expand([tmp_path]) == [real, lines]
+    assert tag(tmp_path) is None
+    assert {p.name for p in tmp_path.glob("*-打标*")} == {"b-打标.xlsx", "d-打标.jsonl"}
+
+
 def test_files_that_excel_keeps_beside_open_ones_are_passed_over(
     weilei: Run, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xlsxwriter
@@ -13,9 +13,9 @@ from sklearn.cluster import KMeans
 from classifier import SuggestionClassifier
 from classifier.duplicates import near_duplicate_groups
 from classifier.errors import InputError
-from classifier.tables import Source, open_table, text_columns, write_whole
+from classifier.tables import Source, older_name, open_table, text_columns, write_whole
 from classifier.tables.target import CLASS, MOST_CHARACTERS, clean
-from classifier.tables.xlsx import class_list
+from classifier.tables.xlsx import CREATED, class_list
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields
 from training.corpus import ROW
@@ -36,6 +36,22 @@ class Pool:
     texts: list[str]
 
 
+class Suggested(NamedTuple):
+    """What was written.
+
+    Attributes:
+        chosen: how many rows.
+        of: of how many rows without a class.
+        unread: other sheets of the table that hold suggestions, too.
+        aside: where another workbook that was there was put.
+    """
+
+    chosen: int
+    of: int
+    unread: list[str]
+    aside: Path | None
+
+
 def suggest_labels(
     file: Path,
     classifier: SuggestionClassifier,
@@ -43,11 +59,10 @@ def suggest_labels(
     *,
     n: int = 100,
     text: str | None = None,
-) -> tuple[int, int]:
+) -> Suggested:
     """Write the `n` rows of a table most worth labelling as a workbook with a list of classes.
 
-    Returns:
-        How many were chosen, and of how many rows without a class.
+    Another workbook that was there is put aside: it may hold classes by now.
 
     Raises:
         InputError: a file or column cannot be used, or no row is left to choose from.
@@ -66,8 +81,10 @@ def suggest_labels(
             f"（{filled} 行的“{CLASS}”列已经写了；写的不是微类，就把这一列改名）" if filled else ""
         )
         raise InputError(f"{file} 里没有要标的：没有类别、又看得懂的建议一条也没有{why}")
-    write_whole(output, lambda path: _write(path, pool, chosen, classifier.taxonomy))
-    return len(chosen), len(pool.texts)
+    aside = older_name(output)
+    kept = write_whole(output, lambda path: _write(path, pool, chosen, classifier.taxonomy), aside)
+    unread = [clean(name) for name in pool.source.unread]
+    return Suggested(len(chosen), len(pool.texts), unread, aside if kept else None)
 
 
 def read_pool(file: Path, text: str | None) -> Pool:
@@ -118,6 +135,7 @@ def _write(path: Path, pool: Pool, chosen: list[int], taxonomy: Taxonomy) -> Non
     kept = [i for i, name in enumerate(pool.source.header) if name != CLASS]
     header = [CLASS, *(pool.source.header[i] for i in kept), ROW]
     with xlsxwriter.Workbook(str(path)) as book:
+        book.set_properties({"created": CREATED})
         sheet, classes = book.add_worksheet("待标"), book.add_worksheet(_CLASSES)
         bold, wrapped = book.add_format({"bold": True}), book.add_format({"text_wrap": True})
         for c, name in enumerate(header):

@@ -83,7 +83,7 @@ def read_items(
         raise InputError(too_many(str(path), total))
     texts = text_columns(header, text)
     labels = find_column(header, label, LABEL_COLUMNS, "--label", "类别")
-    items, wrong, unlabelled, empty = [], [], 0, []
+    items, wrong, unlabelled, empty, wordless = [], [], 0, [], []
     unknown: dict[str, list[int]] = {}
     for n, row in rows:
         body = _string(row.get(texts[-1]))
@@ -91,7 +91,7 @@ def read_items(
         named = _string(row.get(labels))
         if not normalise(join_fields(title, body)):
             if named:
-                empty.append(n)
+                (wordless if join_fields(title, body) else empty).append(n)
             continue
         if not named and ROW in header:
             unlabelled += 1
@@ -130,6 +130,9 @@ def read_items(
         say(f"  另有 {unlabelled} 行还没有标类别，没有用")
     if empty:
         say(f"  另有 {len(empty)} 行有类别、没有正文（{_MERGED}），没有用：第 {_first(empty)} 行")
+    if wordless:
+        what = "有类别、正文没有一个字或数字（例如只有表情）"
+        say(f"  另有 {len(wordless)} 行{what}，没有用：第 {_first(wordless)} 行")
     return items
 
 

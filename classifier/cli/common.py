@@ -15,6 +15,12 @@ FILE = click.Path(path_type=Path)
 console = Console(highlight=False, markup=False, emoji=False)
 
 
+def told_aside(aside: Path | None) -> None:
+    """Say where a file that was there has gone, if it has."""
+    if aside:
+        console.print(f"那里原来的文件和这次的不同（也许有人改过），改名为 {aside.name}")
+
+
 class extra:
     """Turns a missing optional package into an error that names the pip command."""
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from classifier import SuggestionClassifier, Taxonomy
-from classifier.cli.common import FILE, console, extra
+from classifier.cli.common import FILE, console, extra, told_aside
+from classifier.errors import ROWS_TO_CHECK
 
 
 @click.command("suggest-labels", options_metavar="[选项]")
@@ -21,10 +22,17 @@ def suggest_labels(pool: Path, output: Path, n: int, text: str | None, model: Pa
     with extra("train"):
         from training import choose
     classifier = SuggestionClassifier.from_pretrained(model)
-    chosen, of = choose.suggest_labels(pool, classifier, output, n=n, text=text)
+    found = choose.suggest_labels(pool, classifier, output, n=n, text=text)
     console.print(
-        f"{of} 条里挑了 {chosen} 条，已写入 {output}。在“类别”列选好类，就可以用 weilei train 训练"
+        f"{found.of} 条里挑了 {found.chosen} 条，已写入 {output}。"
+        "在“类别”列选好类，就可以用 weilei train 训练"
     )
+    told_aside(found.aside)
+    if found.unread:
+        console.print(
+            f"{pool}：另外的工作表里也有建议，没有挑：{'、'.join(found.unread)}。请另存成单独的文件"
+        )
+        click.get_current_context().exit(ROWS_TO_CHECK)
 
 
 @click.group(subcommand_metavar="diff …", options_metavar="[选项]")

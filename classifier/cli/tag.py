@@ -24,7 +24,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from classifier import SuggestionClassifier, Taxonomy
-from classifier.cli.common import FILE, console, without_locks
+from classifier.cli.common import FILE, console, told_aside, without_locks
 from classifier.corrections import collect
 from classifier.decision import AUTO, REVIEW
 from classifier.errors import ROWS_TO_CHECK, InputError, WeileiError
@@ -224,8 +224,17 @@ def corrections(
 ) -> None:
     """把打标结果里人改正过的类别收成训练数据。"""
     categories = Taxonomy.load(taxonomy or model_in_use() / "taxonomy.toml")
-    n, seen = collect(files, categories, output, text=text)
-    console.print(f"看了 {seen} 行，改正过的 {n} 行，已写入 {output}，可以用 weilei train 训练")
+    found = collect(files, categories, output, text=text)
+    console.print(
+        f"看了 {found.seen} 行，改正过的 {found.corrected} 行，已写入 {output}，"
+        "可以用 weilei train 训练"
+    )
+    told_aside(found.aside)
+    if found.unread:
+        console.print(
+            f"另外的工作表也是打标的结果，没有看：{'、'.join(found.unread)}。请另存成单独的文件"
+        )
+        click.get_current_context().exit(ROWS_TO_CHECK)
 
 
 def _progress(quiet: bool) -> Progress:

@@ -4,12 +4,13 @@ from classifier.tables.columns import find_column, text_columns
 from classifier.tables.opening import open_table
 from classifier.tables.source import Source
 from classifier.tables.target import Target, open_target
-from classifier.tables.whole import remove_leftovers, write_whole
+from classifier.tables.whole import older_name, remove_leftovers, write_whole
 
 __all__ = [
     "Source",
     "Target",
     "find_column",
+    "older_name",
     "open_table",
     "open_target",
     "remove_leftovers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from classifier.tables.workbooks import open_xls, open_xlsx
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # an old .xls, or an .xlsx with a password
 _ZIP = b"PK\x03\x04"
+_STRICT = b"http://purl.oclc.org/ooxml/"  # other names for all that is in an .xlsx
 
 
 def open_table(path: str | Path, text: str | None = None) -> Source:
@@ -42,6 +44,11 @@ def open_table(path: str | Path, text: str | None = None) -> Source:
     if head == _OLE:
         return open_xls(path, text)
     if head.startswith(_ZIP):  # a .csv that is really an .xlsx is read as what it is
+        if _is_strict(path):
+            raise InputError(
+                f"{path} 存成了“Strict Open XML 电子表格”，读不了。"
+                "请用 Excel 打开，另存为普通的“Excel 工作簿 (*.xlsx)”再试"
+            )
         return open_xlsx(path, text)
     if head[:4] == b"PAR1":
         return _open_parquet(path)
@@ -56,6 +63,14 @@ def open_table(path: str | Path, text: str | None = None) -> Source:
     if suffix in (".jsonl", ".json"):
         return open_jsonl(path)
     raise InputError(f"不认识 {path.name} 这种文件，请用 .xlsx、.xls、.csv、.jsonl 或 .parquet")
+
+
+def _is_strict(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as file, file.open("xl/workbook.xml") as part:
+            return _STRICT in part.read(4096)
+    except Exception:  # whatever a damaged file raises, the reader tells of it
+        return False
 
 
 def _open_parquet(path: Path) -> Source:

@@ -19,6 +19,7 @@ from classifier.tables.source import HEADER_WITHIN, Cell, Source, header_at, nam
 
 _SAMPLE = 1 << 16
 _LONGEST_CELL = 10_000_000
+_MOST_LINES, _FEWER_LINES = 1000, 100  # of one row: at first, and after many failures
 _ALONE = "\uffff"  # the delimiter of a single column: no text has this character
 _TOLD = re.compile(r'"?sep=(.)"?\r?\n?', re.IGNORECASE)  # how Excel is told the delimiter
 DAMAGED = "\ufffd"  # stands for bytes that could not be decoded
@@ -62,7 +63,7 @@ def open_csv(path: Path, text: str | None) -> Source:
 def _delimiter(sample: str, text: str | None) -> str:
     """The delimiter by which the header is found, or has the most columns."""
     best, chosen = (False, 1, 0), _ALONE
-    for delimiter in ",\t;":
+    for delimiter in ",\t;|":
         lines = io.StringIO(sample, newline="")
         rows = [row for row, _ in islice(_records(lines, delimiter), HEADER_WITHIN)]
         at = header_at(rows, text)
@@ -81,30 +82,42 @@ def _records(lines: Iterable[str], delimiter: str) -> Iterator[tuple[list[str], 
     Such a quote would take in what follows, up to another quote or the end of
     the file: a row of several lines that is not well formed ends with its
     first line, whose quotes are taken as they are, and the others are read anew.
+    Reading stops where the row goes wrong, and after a number of lines that
+    falls with each failure, or every line of a file might be read anew for every other.
     """
     rest, again = iter(lines), deque[str]()
     taken: list[str] = []
+    most = _MOST_LINES
 
     def feed() -> Iterator[str]:
-        while (line := again.popleft() if again else next(rest, None)) is not None:
+        while len(taken) < most:
+            line = again.popleft() if again else next(rest, None)
+            if line is None:
+                return
             taken.append(line)
             yield line
 
-    reader = csv.reader(feed(), delimiter=delimiter)
+    reader = csv.reader(feed(), delimiter=delimiter, strict=True)
     while True:
         taken.clear()
         try:
             row = next(reader, None)
-            if len(taken) > 1:
-                deque(csv.reader(taken, delimiter=delimiter, strict=True), maxlen=0)
         except csv.Error:
-            if len(taken) < 2:
-                raise
+            line = taken[0]
+            if len(taken) == most:
+                most = max(most // 2, _FEWER_LINES)
             again.extendleft(reversed(taken[1:]))
-            literal = csv.reader(taken[:1], delimiter=delimiter, quoting=csv.QUOTE_NONE)
-            yield next(literal), True
-            reader = csv.reader(feed(), delimiter=delimiter)
-            continue
+            if not again:
+                again.extend(islice(rest, 1))
+            reader = csv.reader(feed(), delimiter=delimiter, strict=True)
+            # A row of one line need not be well formed.
+            lenient = csv.reader([line, ""], delimiter=delimiter)
+            row = next(lenient)
+            if lenient.line_num > 1 and again:
+                yield next(csv.reader([line], delimiter=delimiter, quoting=csv.QUOTE_NONE)), True
+                continue
+            if lenient.line_num > 1:
+                row = next(csv.reader([line], delimiter=delimiter))
         if row is None:
             return
         yield row, False

@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 from classifier.errors import InputError
 from classifier.tables.columns import TEXT_COLUMNS, plain_name, split_names, text_columns
 
-SUFFIXES = (".xlsx", ".xlsm", ".xls", ".et", ".csv", ".tsv", ".txt", ".jsonl", ".parquet")
+SUFFIXES = (
+    ".xlsx", ".xlsm", ".xls", ".et", ".csv", ".tsv", ".txt", ".jsonl", ".json",
+    ".parquet",
+)  # fmt: skip
 HEADER_WITHIN = 50  # rows looked at for the first one that is not empty
 _NAMED_WITHIN = 20  # rows looked at for one with the name of a text column
 
@@ -148,19 +151,46 @@ def header_at(rows: Sequence[Sequence[Any]], text: str | None) -> int | None:
 def named_header(rows: Sequence[Sequence[Any]], text: str | None) -> int | None:
     """Index of the first row that names the text columns: those of `text`, else a usual one.
 
-    A usual name may also be a value (类型：建议). So it counts only in a row
-    wider than all above it, which are then titles, not a header and its data.
+    A usual name may also be a value (类型：建议) or a title (意见建议). So it counts only
+    in a row wider than all above it, which are then titles, not a header and its data.
     """
-    usual, widest = None, 1
-    for i, row in enumerate(rows[:_NAMED_WITHIN]):
+    rows = rows[:_NAMED_WITHIN]
+    usual = None
+    sizes = [sum(map(filled, row)) for row in rows]
+    known: list[set[int]] = []  # places of usual names in each row
+    for i, row in enumerate(rows):
         names = [plain_name(str(v)) for v in row if filled(v)]
         if text is not None and set(map(plain_name, split_names(text, names))) <= set(names):
             return i
-        known = any(name in TEXT_COLUMNS for name in names)
-        if usual is None and known and (len(names) > widest or widest == 1):
+        known.append({c for c, v in enumerate(row) if plain_name(str(v)) in TEXT_COLUMNS})
+    for i in range(len(rows)):
+        if usual is None and known[i] and max(sizes[:i], default=0) <= 1:
             usual = i
-        widest = max(widest, len(names))
+        elif usual is None or sizes[usual] == 1:
+            titled = usual is None or _mostly_wide(sizes[i + 1 :])
+            if titled and _heads(rows, sizes, known, i):
+                usual = i
     return usual
+
+
+def _heads(
+    rows: Sequence[Sequence[Any]], sizes: Sequence[int], known: Sequence[set[int]], at: int
+) -> bool:
+    """Whether a row with usual names is a header below titles, not a row of data."""
+    above = max([1, *sizes[:at]])
+    values = set[int]().union(  # a header may stand there again, as on every printed page
+        *(known[i] for i in range(len(rows)) if sizes[i] > 1 and list(rows[i]) != list(rows[at]))
+    )
+    if sizes[at] <= above or known[at] <= values:
+        return False
+    is_table = sum(n > 1 for n in sizes[:at]) > 1
+    return not is_table or max(sizes[at + 1 :], default=0) > above
+
+
+def _mostly_wide(sizes: Sequence[int]) -> bool:
+    """Whether most rows have several cells, as below a header, or one: a text with commas."""
+    used = [n for n in sizes if n]
+    return sum(n > 1 for n in used) * 2 > len(used)
 
 
 def has_text(rows: Sequence[Sequence[Any]], text: str | None) -> bool:

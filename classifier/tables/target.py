@@ -21,10 +21,12 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _ACTIVE = re.compile(r"[=+\-@\t\r\x00-\x1f＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?%?")
 _BATCH = 4096
-MOST_ROWS, MOST_CHARACTERS = 1_048_576, 32_767  # of a sheet and of a cell of Excel
+MOST_ROWS, MOST_COLUMNS, MOST_CHARACTERS = 1_048_576, 16_384, 32_767  # of Excel
 # Added columns that some kinds of file treat apart from the others.
 CLASS, PROBABILITY, SAID = "类别", "置信度", "原判"
+EVIDENCE, BETWEEN = "依据", "……"  # between two passages
 GROUP, GROUP_SIZE = "重复组", "同组条数"
+SUMMARY, TEXT_FROM = "汇总", "正文取自"  # the last sheet, and the line of it that names columns
 _OWN = "（打标）"  # behind the name of an added column that the table already has
 
 
@@ -35,10 +37,12 @@ class Summary:
     Attributes:
         classes: (class, office, rows in lane auto, rows in lane review), all classes.
         lines: sentences for the reader: the promise and the model.
+        columns: those that were read as text, for who collects the corrections.
     """
 
     classes: Sequence[tuple[str, str, int, int]]
     lines: Sequence[str]
+    columns: Sequence[str] = ()
 
 
 class Target(Protocol):
@@ -86,11 +90,11 @@ def find_added(header: Sequence[str], name: str) -> int | None:
     return places[-1] if places else None
 
 
-def check_target(path: Path, source: Source) -> None:
+def check_target(path: Path, source: Source, added: Sequence[str]) -> None:
     """Whether `source` can be written as the kind of file that the suffix of `path` says.
 
     Raises:
-        InputError: an unknown suffix, or more rows than Excel can hold.
+        InputError: an unknown suffix, or more rows or columns than Excel can hold.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -98,6 +102,11 @@ def check_target(path: Path, source: Source) -> None:
     if suffix == ".xlsx" and len(source.above) + 1 + source.total > MOST_ROWS:
         raise InputError(
             f"{source.path} 有 {source.total:,} 行，一张 Excel 表放不下，请用 -o 结果.csv"
+        )
+    if suffix == ".xlsx" and len(source.header) + len(added) > MOST_COLUMNS:
+        raise InputError(
+            f"{source.place} 有 {len(source.header):,} 列，加上打标的列，一张 Excel 表放不下。"
+            "多半是最右边有误写的格子，请删掉那几列；或者用 -o 结果.csv"
         )
 
 
@@ -108,7 +117,7 @@ def open_target(path: Path, source: Source, added: Sequence[str]) -> Target:
         InputError: see :func:`check_target`.
         MissingExtra: Parquet without pyarrow.
     """
-    check_target(path, source)
+    check_target(path, source, added)
     suffix = path.suffix.lower()
     if suffix == ".xlsx":
         from classifier.tables.xlsx import XlsxTarget
@@ -166,7 +175,7 @@ def _known(value: Any) -> Any:
     """A value for JSON, which has no word for what is not a number."""
     if isinstance(value, dict):
         return {key: _known(v) for key, v in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):  # a map of Parquet is a list of pairs
         return [_known(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,19 @@ def remove_leftovers(output: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def older_name(output: Path, ending: str = "") -> Path | None:
+    """Another name for the file that is there, if any: somebody may have worked in it.
+
+    Args:
+        ending: what its name without suffix shall still end with.
+    """
+    if not output.is_file():
+        return None
+    when = datetime.fromtimestamp(output.stat().st_mtime)
+    stem = output.stem.removesuffix(ending)
+    return output.with_name(f"{stem}-旧{when:%Y%m%d-%H%M%S}{ending}{output.suffix}")
 
 
 def write_whole(output: Path, save: Callable[[Path], Any], aside: Path | None = None) -> bool:

@@ -24,7 +24,7 @@ from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 from openpyxl.worksheet.formula import ArrayFormula, DataTableFormula
 from openpyxl.xml.constants import ARC_CONTENT_TYPES, SHARED_STRINGS, WORKSHEET_TYPE
 from openpyxl.xml.functions import fromstring
-from python_calamine import CalamineWorkbook, SheetTypeEnum
+from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from classifier.errors import InputError
 from classifier.tables.source import HEADER_WITHIN, Cell, Source, filled, has_text, table_of
@@ -263,7 +263,7 @@ def open_xls(path: Path, text: str | None) -> Source:
     with path.open("rb") as file:  # calamine, too, judges a path by its suffix
         workbook = CalamineWorkbook.from_filelike(file)
     sheets = [
-        (workbook.get_sheet_by_name(m.name), "Visible" in str(m.visible))
+        (workbook.get_sheet_by_name(m.name), m.visible == SheetVisibleEnum.Visible)
         for m in workbook.sheets_metadata
         if m.typ == SheetTypeEnum.WorkSheet
     ]

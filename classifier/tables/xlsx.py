@@ -9,11 +9,14 @@ import unicodedata
 import weakref
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import xlsxwriter
+from openpyxl import load_workbook
 from openpyxl.styles.numbers import BUILTIN_FORMATS_REVERSE
+from openpyxl.utils.escape import unescape
 from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.format import Format
 
@@ -22,6 +25,8 @@ from classifier.tables.target import (
     CLASS,
     MOST_CHARACTERS,
     SAID,
+    SUMMARY,
+    TEXT_FROM,
     Summary,
     added_names,
     as_text,
@@ -29,15 +34,16 @@ from classifier.tables.target import (
 )
 from classifier.tables.whole import rows_folder
 
-_EXACT = 2**53  # integers beyond it lose digits in Excel
+_EXACT = 10**15  # whole numbers of more digits than 15 lose the others in Excel
 _DATES = ((datetime, "yyyy-mm-dd hh:mm:ss"), (date, "yyyy-mm-dd"), (time, "hh:mm:ss"))
 _SAMPLE = 200  # rows whose widths are looked at
 _WIDEST = 60
 # One date for all files, so that the same run gives the same bytes.
-_CREATED = datetime(2017, 1, 1)
-_SHEET, _SUMMARY = "打标结果", "汇总"
+CREATED = datetime(2017, 1, 1)
+_SHEET = "打标结果"
 _LONGEST_NAME = 31  # of a sheet
 _TITLE_ROW = 0
+_MOST_LINES = 10_000  # of the summary
 
 
 class XlsxTarget:
@@ -51,7 +57,7 @@ class XlsxTarget:
         self._remove_rows = weakref.finalize(self, shutil.rmtree, rows, ignore_errors=True)
         options = {"constant_memory": True, "tmpdir": str(rows)}
         self._book = xlsxwriter.Workbook(str(path), options)
-        self._book.set_properties({"created": _CREATED})
+        self._book.set_properties({"created": CREATED})
         self._sheet = self._book.add_worksheet(_sheet_name(source.sheet))
         self._formats: dict[tuple[str, str], Format] = {}
         self._header = len(source.above)
@@ -85,7 +91,7 @@ class XlsxTarget:
             sheet.set_column(c, c, min(width + 2, _WIDEST), None, hidden)
         if CLASS in self._at:
             c, first, n = self._at[CLASS], _FIRST_CLASS + 1, len(summary.classes)
-            sheet.data_validation(self._header + 1, c, last, c, class_list(_SUMMARY, first, n))
+            sheet.data_validation(self._header + 1, c, last, c, class_list(SUMMARY, first, n))
         self._summarise(summary)
         try:
             self._book.close()
@@ -94,7 +100,7 @@ class XlsxTarget:
         self._remove_rows()
 
     def _summarise(self, summary: Summary) -> None:
-        sheet = self._book.add_worksheet(_SUMMARY)
+        sheet = self._book.add_worksheet(SUMMARY)
         bold, plain = self._format("", "header"), self._format("", "")
         n_auto = sum(auto for _, _, auto, _ in summary.classes)
         n_review = sum(review for _, _, _, review in summary.classes)
@@ -115,13 +121,16 @@ class XlsxTarget:
         last = _FIRST_CLASS + len(summary.classes) - 1
         for r, line in enumerate(summary.lines, last + 2):
             sheet.write_string(r, 0, clean(line), plain)
+        if summary.columns:
+            for c, name in enumerate((TEXT_FROM, *summary.columns)):
+                sheet.write_string(last + 3 + len(summary.lines), c, clean(name), plain)
         chart = self._book.add_chart({"type": "bar", "subtype": "stacked"})
         for column, name, colour in ((3, "自动", "#4F81BD"), (4, "人工", "#F4B942")):
             chart.add_series(
                 {
                     "name": name,
-                    "categories": [_SUMMARY, _FIRST_CLASS, 0, last, 0],
-                    "values": [_SUMMARY, _FIRST_CLASS, column, last, column],
+                    "categories": [SUMMARY, _FIRST_CLASS, 0, last, 0],
+                    "values": [SUMMARY, _FIRST_CLASS, column, last, column],
                     "fill": {"color": colour},
                     "gap": 40,
                 }
@@ -144,14 +153,19 @@ class XlsxTarget:
             sheet.write_boolean(r, c, value, self._format("", kind))
             return
         if (isinstance(value, float) and math.isfinite(value)) or (
-            isinstance(value, int) and abs(value) <= _EXACT
+            isinstance(value, int) and abs(value) < _EXACT
         ):
             sheet.write_number(r, c, value, self._format(shown, kind))
             return
         for cls, usual in _DATES:
             if isinstance(value, cls) and getattr(value, "tzinfo", None) is None:
-                if isinstance(value, time) or value.year >= 1900:
+                if isinstance(value, time) or value >= cls(1900, 1, 2):
                     sheet.write_datetime(r, c, value, self._format(shown or usual, kind))
+                    return
+                if value >= (first := cls(1900, 1, 1)):
+                    # Day 1 of Excel, of which xlsxwriter makes a time without a day.
+                    day = 1 + (value - first) / timedelta(days=1)
+                    sheet.write_number(r, c, day, self._format(shown or usual, kind))
                     return
                 break
         if isinstance(value, timedelta):
@@ -193,10 +207,27 @@ def class_list(sheet: str, first: int, n: int) -> dict[str, str]:
     }
 
 
+def columns_read(path: Path) -> list[str]:
+    """The columns that a tagged workbook says were read as text; none if it does not say."""
+    with path.open("rb") as file:
+        book = load_workbook(file, read_only=True)
+        try:
+            for sheet in book.worksheets:
+                if sheet.title != SUMMARY:
+                    continue
+                sheet.reset_dimensions()
+                for row in islice(sheet.iter_rows(values_only=True), _MOST_LINES):
+                    if row and row[0] == TEXT_FROM:
+                        return [unescape(str(name)) for name in row[1:] if name is not None]
+        finally:
+            book.close()
+    return []
+
+
 def _sheet_name(name: str) -> str:
     """A name that Excel takes, as near to `name` as can be."""
     name = re.sub(r"[][:*?/\\]", "", clean(name)).strip("'")[:_LONGEST_NAME].strip("'")
-    return name if name not in ("", _SUMMARY) else _SHEET
+    return name if name not in ("", SUMMARY) else _SHEET
 
 
 def _width(text: str) -> int:
