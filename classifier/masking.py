@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Any
 
-from classifier.privacy import PROVINCES, SIGNS, Rule, mask
+from classifier.privacy import END, LOCAL, PROVINCES, SIGNS, START, Rule, mask
 from classifier.tables.columns import plain_name
 
-_PHONE = re.compile("电话|座机|固话|手机|联系方式")
-# A column so called holds what the words behind it would announce in a sentence.
-_CUES = (
-    (_PHONE, "电话:"),
-    (re.compile("护照|通行证|证件号"), "护照:"),
+_PHONE = re.compile(
+    "电话|座机|固话|手机|联系方式|(?:来电|主叫|被叫|回拨|联系)号"
+    "|(?<![a-z])tel(?![a-z])|phone|mobile"
 )
+# A column so called holds what this word would announce in a sentence.
+_PASSPORT, _CUE = re.compile("护照|通行证|证件"), "护照:"
 # In a column so called even a number whose check digit is wrong is what the name says: it
 # was mistyped, or Excel changed its last digits.
 _RULES = (
     (
-        re.compile("身份证|证件号"),
+        re.compile("身份证|身份号|证件|id[_-]?card"),
         Rule(
             "id_card", SIGNS["id_card"],
-            re.compile(
-                r"(?<!\d)\d{6}[- ]?"
-                r"(?:\d{4}[- ]?\d{4}[- ]?\d{3}[\dXx]|\d{6}[- ]?\d{3})(?![\dXx])"
-            ),
+            re.compile(r"(?<!\d)\d(?:[- ]?\d){13,17}(?:[- ]?[\dXx])?(?![\dXx])"),
         ),
     ),
     (
-        re.compile("银行卡|卡号|账号|帐号"),
+        re.compile("银行卡|卡号|[账帐][号户]"),
         Rule(
             "bank_card", SIGNS["bank_card"],
             re.compile(r"(?<!\d)\d{4}(?:[- ]?\d{4}){3}(?:[- ]?\d{1,3})?(?!\d)"),
@@ -59,6 +57,14 @@ _RULES = (
         ),
     ),
 )  # fmt: skip
+# What is left in a column of phones: numbers without area code, digits too few or too many.
+_LEFT = (
+    Rule("landline", SIGNS["landline"], re.compile(rf"{START}(?<![48]00[- ]){LOCAL}{END}")),
+    Rule(
+        "mobile", SIGNS["mobile"],
+        re.compile(rf"{START}1[3-9]\d(?:[- ]?\d{{3,5}}){{2}}{END}"),
+    ),
+)  # fmt: skip
 _NAMES = re.compile(r".*姓名|(?:联系|来信|写信|来电|来访|投诉|举报|反映|诉求|信访|留言|建议)人")
 _NOTE = r"(?:[(（][^()（）]*[)）])?$"  # what stands in brackets behind a name
 _SUMS = re.compile(
@@ -66,7 +72,7 @@ _SUMS = re.compile(
     r"|金额|[(（][十百千万亿]{0,2}(?:元|人民币)[)）]$"
 )
 # 电话费, 电话登记日期: not what the name begins with.
-_ABOUT = re.compile(rf"(?:日期?|时间|时长|时段|次数|数量|年份|月份){_NOTE}")
+_ABOUT = re.compile(rf"(?:日|期限?|时间|时长|时段|次数|数量|年份|月份){_NOTE}")
 # Longer ones are no sums, but the numbers of cards.
 _SUM = re.compile(r"[¥￥]?[+-]?(?=(?:\D*\d){1,14}\D*$)\d[\d,]*(?:\.\d+)?")
 _BETWEEN = re.compile(r"([\s,，、;；/]+)")
@@ -82,7 +88,8 @@ def mask_value(value: Any, also: Collection[str], column: str = "") -> Any:
     if isinstance(value, str):
         return _mask_text(value, also, column)
     if isinstance(value, dict):
-        return {key: mask_value(v, also, str(key)) for key, v in value.items()}
+        masked = [mask_value(v, also, str(key)) for key, v in value.items()]
+        return dict(zip(mask_names(value, also), masked, strict=True))
     if isinstance(value, list | tuple):
         return type(value)(mask_value(v, also, column) for v in value)
     # Excel keeps phone numbers as floats, Parquet whatever as decimals.
@@ -91,6 +98,22 @@ def mask_value(value: Any, also: Collection[str], column: str = "") -> Any:
         masked = _mask_text(plain, also, column)
         return value if masked == plain else masked
     return value
+
+
+def mask_names(names: Iterable[Any], also: Collection[str]) -> list[Any]:
+    """Names of columns or keys, no two alike, masked; of two with one sign the second gets a _2."""
+    names = list(names)
+    taken, numbers = set(names), Counter[str]()
+    found = []
+    for name in names:
+        sign = masked = mask(name, also) if isinstance(name, str) else name
+        if masked != name:
+            while masked in taken:
+                numbers[sign] += 1
+                masked = f"{sign}_{numbers[sign] + 1}"
+            taken.add(masked)
+        found.append(masked)
+    return found
 
 
 def _is_whole(value: Any) -> bool:
@@ -108,8 +131,9 @@ def _mask_text(text: str, also: Collection[str], column: str) -> str:
     if _ABOUT.search(column):
         return mask(text, also)
     text = mask(text, also, [rule for names, rule in _RULES if names.search(column)])
-    for names, cue in _CUES:
-        if names.search(column):
-            pieces = _BETWEEN.split(text)
-            text = "".join(mask(cue + piece, also)[len(cue) :] for piece in pieces)
+    if _PHONE.search(column):
+        text = mask(text, also, _LEFT)
+    if _PASSPORT.search(column):
+        pieces = _BETWEEN.split(text)
+        text = "".join(mask(_CUE + piece, also)[len(_CUE) :] for piece in pieces)
     return text

@@ -33,10 +33,10 @@ _NUMERAL = r"(?:\d{1,4}|[一二三四五六七八九十百]{1,4}|[A-Za-z])"
 # number (1.138…) or another phone it does; nor is it a sum of money, while
 # 元旦, 元宵 and 元月 are dates.
 _MONEY = ("[¥￥$]", "人民币", "[Rr][Mm][Bb]", "[Cc][Nn][Yy]")
-_START = r"(?=[\d+(])(?<!\d)(?<!(?<!\d{4})\d{3}\.)" + "".join(
+START = r"(?=[\d+(])(?<!\d)(?<!(?<!\d{4})\d{3}\.)" + "".join(
     f"(?<!{sign})(?<!{sign}[ :])" for sign in _MONEY
 )
-_END = (
+END = (
     r"(?!\d|\.\d\d(?!\d)"
     r"|(?:\.\d+)? ?[十百千万亿余多]{0,3}(?:[美欧日港]?元(?![旦宵月])|块钱|人民币))"
 )
@@ -44,6 +44,21 @@ _MOST_LOOKED_AT = 10_000  # pieces of personal data that one passage may stand u
 _GAP = r"[- ]{0,3}"  # as in "0571 - 87654321" or, typed in Chinese, "0571——87654321"
 _AREA = r"(?:10|2\d|[3-9]\d{2})"  # without the leading 0
 _SUBSCRIBER = rf"[2-8]\d{{2,3}}{_GAP}\d{{4}}"
+# Without an area code, 2023-2024 is a range of years and 400-820-8820 a hotline.
+LOCAL = (
+    r"(?!20\d\d[- ]{1,3}20\d\d(?!\d)|[48]00(?:[- ]?\d){7}(?!\d))"
+    rf"{_SUBSCRIBER}(?:[-转]\d{{1,5}})?"
+)
+_DAY = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+_DATE = rf"(?:19|20)\d{{2}}{_DAY}(?!\d)"
+# What stands behind 电话: numbers, those found before (\0) among them, with notes: (座机).
+_NUMBER = rf"(?:{LOCAL}{END}|\0+)"
+_NOTE = r"(?:\([^()\d\0]{1,8}\))?"
+_JOINT = "[、/|,; 或和及与]{1,3}"
+_ROW = (
+    rf"{_NOTE}[-: .]{{0,3}}\(?{_NUMBER}"
+    rf"(?:\)?{_NOTE}{_JOINT}{_NOTE}\(?(?!{_DATE}){_NUMBER}){{0,20}}"
+)
 # Eleven digits as people group them; two groups with a point between are a decimal.
 _MOBILE = (
     rf"(?:\d{{3}}(?:{_GAP}\d{{4}}){{2}}|\d{{5}}[- ]\d{{6}}|\d{{7}}[- ]\d{{4}}"
@@ -61,13 +76,18 @@ class Found:
     end: int
 
 
+_ID_DIGITS = re.compile(rf"[1-9]\d{{5}}(?:19|20)\d{{2}}{_DAY}\d{{3}}[\dXx]")
+
+
 def _digits(text: str) -> str:
     return re.sub(r"\D", "", text)
 
 
 def _is_id_card(text: str) -> bool:
-    """The check digit of an 18-digit ID number (GB 11643, ISO 7064 mod 11-2)."""
+    """The date and the check digit of an 18-digit ID number (GB 11643, ISO 7064 mod 11-2)."""
     text = re.sub(r"[- ]", "", text)
+    if not _ID_DIGITS.fullmatch(text):
+        return False
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
     total = sum(int(d) * w for d, w in zip(text[:17], weights, strict=True))
     return "10X98765432"[total % 11] == text[17].upper()
@@ -91,12 +111,16 @@ def _always(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Rule:
-    """How a kind of personal data looks, and the sign put in its place."""
+    """How a kind of personal data looks, and the sign put in its place.
+
+    With `each`, what `pattern` finds is a row of them, and `each` finds the single ones in it.
+    """
 
     kind: str
     sign: str
     pattern: re.Pattern[str]
     check: Callable[[str], bool] = _always
+    each: re.Pattern[str] | None = None
 
 
 # In this order: where two overlap, the first one counts. A group named
@@ -108,40 +132,45 @@ _RULES = (
     ),
     Rule(
         "id_card", "〔身份证〕",
-        re.compile(
-            r"(?<!\d)[1-9]\d{5}[- ]?(?:19|20)\d{2}[- ]?(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
-            r"[- ]?\d{3}[\dXx](?!\d)"
-        ),
+        re.compile(r"(?<!\d)[1-9](?:[- ]?\d){16}[- ]?[\dXx](?!\d)"),
         _is_id_card,
     ),
     Rule(
         "bank_card", "〔账号〕",
         re.compile(
-            rf"{_START}[3-69](?:\d{{3}}(?:[ -]?\d{{4}}){{3}}(?:[ -]?\d{{1,3}})?"
-            rf"|\d{{5}}[ -]?\d{{10,13}}){_END}"
+            rf"{START}[3-69](?:\d{{3}}(?:[ -]?\d{{4}}){{3}}(?:[ -]?\d{{1,3}})?"
+            rf"|\d{{5}}[ -]?\d{{10,13}}){END}"
         ),
         _is_bank_card,
     ),
     Rule(
         "mobile", "〔手机号〕",
-        re.compile(rf"{_START}(?:(?:\+|00)?86{_GAP})?0?(?=1[3-9]){_MOBILE}{_END}"),
+        re.compile(rf"{START}(?:(?:\+|00)?86{_GAP})?0?(?=1[3-9]){_MOBILE}{END}"),
     ),
     Rule(
         "landline", "〔电话〕",
         re.compile(
             # Not the end of a case number, 2024-0301-2345678.
-            rf"{_START}(?<!\d-)(?:\(0{_AREA}\)|0{_AREA}|(?:\+|00)86{_GAP}0?{_AREA}){_GAP}"
-            rf"{_SUBSCRIBER}(?:[-转]\d{{1,5}})?{_END}"
-            r"|(?:电话|座机|固话|联系方式)(?:号码)?(?:是|为)?[-: .]{0,3}"
-            rf"(?P<it>{_SUBSCRIBER}(?:[、/,; 或和]{{1,2}}{_SUBSCRIBER})*){_END}"
+            rf"{START}(?<!\d-)(?:\(0{_AREA}\)|0{_AREA}|(?:\+|00)86{_GAP}0?{_AREA}){_GAP}"
+            rf"{_SUBSCRIBER}(?:[-转]\d{{1,5}})?{END}"
         ),
+    ),
+    Rule(
+        "landline", "〔电话〕",
+        re.compile(rf"(?:电话|座机|固话|联系方式)(?:号码)?(?:是|为)?(?P<it>{_ROW})"),
+        each=re.compile(rf"{LOCAL}(?:{_JOINT}{LOCAL})*"),
     ),
     Rule(
         "plate", "〔车牌〕",
         re.compile(
-            rf"[{PROVINCES}] ?[A-HJ-NP-Z][·•. -]?"
+            rf"(?:[{PROVINCES}] ?[A-HJ-Z][·•. -]?"
             r"(?:\d{5}[A-HJK]|[A-HJK][A-HJ-NP-Z0-9]\d{4}"
-            r"|(?=[A-HJ-NP-Z]{0,3}\d)[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳])(?![A-Za-z0-9])",
+            r"|(?=[A-HJ-NP-Z]{0,3}\d)[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳领])"
+            r"(?:警(?![\u4e00-\u9fff]))?"
+            rf"|(?<![A-Z])WJ ?[{PROVINCES}][·•. -]?[A-Z]?\d{{4,5}}|[军空海][A-Z][·•. -]?\d{{5}}"
+            # Of an embassy; 使123456人受益 is none.
+            r"|使[0-3]\d{2}[·•]?\d{3}(?!\.\d|[余多万亿元人名个户家次辆吨米平件]))"
+            r"(?![A-Za-z0-9])",
             re.IGNORECASE,
         ),
         _is_plate,
@@ -149,7 +178,8 @@ _RULES = (
     Rule(
         "passport", "〔护照〕",
         re.compile(
-            r"(?<![A-Za-z0-9])(?:[EG]\d{8}|(?:E[A-Z]|PE)\d{7})(?![A-Za-z0-9])"
+            # E20240305 is the number of a case.
+            rf"(?<![A-Za-z0-9])(?:[EG](?!{_DATE})\d{{8}}|(?:E[A-Z]|PE)\d{{7}})(?![A-Za-z0-9])"
             r"|(?:护照|通行证)(?:号码?)?(?:是|为)?[: ]?(?P<it>[A-Za-z]{1,2}\d{7,10})(?![A-Za-z0-9])"
         ),
     ),
@@ -157,7 +187,8 @@ _RULES = (
         "names", "〔姓名〕",
         re.compile(
             rf"(?:我叫|我是|本人|姓名|联系人|名字是|名叫|户主|业主)(?:是|为)?[: ]?"
-            rf"(?P<it>(?:{_SURNAMES})[\u4e00-\u9fff]{{1,2}}?)(?=[，,。；;、！!（(\s\d\0]|$|住|电话|身份证|今年|男|女)"
+            # 联系人方式 is the name of a column.
+            rf"(?P<it>(?!方式|单位|关系|金额)(?:{_SURNAMES})[\u4e00-\u9fff]{{1,2}}?)(?=[，,。；;、！!（(\s\d\0]|$|住|电话|身份证|今年|男|女)"
         ),
     ),
     Rule(
@@ -207,10 +238,17 @@ def find(text: str, also: Collection[str] = (), first: Sequence[Rule] = ()) -> l
 
 
 def _matches(rule: Rule, text: str) -> Iterator[tuple[int, int]]:
-    for match in rule.pattern.finditer(text):
+    at = 0
+    while match := rule.pattern.search(text, at):
         group = "it" if "it" in rule.pattern.groupindex and match["it"] is not None else 0
-        if rule.check(match[group]):
-            yield match.span(group)
+        start, end = match.span(group)
+        at = max(match.end(), match.start() + 1)
+        if rule.each:
+            yield from (m.span() for m in rule.each.finditer(text, start, end))
+        elif rule.check(match[group]):
+            yield start, end
+        else:
+            at = match.start() + 1  # the real one may begin within
 
 
 def mask(text: str, also: Collection[str] = (), first: Sequence[Rule] = ()) -> str:

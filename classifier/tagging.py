@@ -21,7 +21,7 @@ from classifier.classifier import SuggestionClassifier
 from classifier.decision import AUTO, OUT_OF_SCOPE, REVIEW, UNSURE, Prediction
 from classifier.errors import InputError
 from classifier.journal import Journal
-from classifier.masking import mask_value
+from classifier.masking import mask_names, mask_value
 from classifier.privacy import mask, mask_passages
 from classifier.tables import (
     Source,
@@ -316,10 +316,13 @@ def _write(
     groups: list[tuple[int, int] | tuple[None, None]] | None,
     report: Report,
 ) -> None:
+    shown = source
     if masked is not None:
         above = [[_masked(cell, masked) for cell in row] for row in source.above]
-        source = replace(source, above=above)
-    target = open_target(path, source, names)
+        # A table without a header has its first suggestion there.
+        header = mask_names(source.header, masked)
+        shown = replace(source, above=above, header=header)
+    target = open_target(path, shown, names)
     counts = report.counts
     numbered = groups if groups is not None else repeat((), source.total)
     for n, row, added, group in zip(

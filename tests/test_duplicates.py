@@ -141,6 +141,39 @@ def test_what_counts_as_the_same(other: str, same: bool) -> None:
     assert (groups[0] == groups[1]) is same
 
 
+@pytest.mark.parametrize(
+    ("text", "other", "same"),
+    [
+        ("楼道里都是垃圾，建议每天打扫一次", "楼道里都是垃圾，建议每天打扫三次", False),
+        ("加装电梯一楼的住户都表示赞成", "加装电梯一楼的住户都表示反对", False),
+        ("加装电梯一楼的住户都表示支持，谢谢", "加装电梯一楼的住户都表示反对，盼复", False),
+        ("加装电梯一楼的住户都表示赞成", "加装电梯一楼的住户都表示", True),
+        ("加装电梯一楼的住户都表示赞成", "加装电梯一楼的住户，盼领导尽快答复", True),
+        ("加装电梯一楼的住户都表示赞成，我的电话是", "加装电梯一楼的住户都表示赞成，拜托", True),
+        ("幸福小区A区垃圾没人清理，夏天很臭", "幸福小区B区垃圾没人清理，夏天很臭", False),
+        ("幸福小区A区垃圾没人清理，夏天很臭", "幸福小区a区垃圾没人清理，夏天很臭", True),
+        ("人民路口朝南走的绿灯时间太短", "人民路口朝南走的绿灯时间太长", False),
+        ("实验小学门口放学时车停得乱七八糟", "实验中学门口放学时车停得乱七八糟", False),
+    ],
+)
+def test_ends_letters_and_opposites(text: str, other: str, same: bool) -> None:
+    assert alike(content(text), content(other)) is same
+    groups = near_duplicate_groups([text, other])
+    assert (groups[0] == groups[1]) is same
+
+
+NOTICE = "根据关于开展城市管理精细化工作的通知要求，本人作为业主代表，就居民反映的问题作如下说明，"
+
+
+@pytest.mark.parametrize("times", [8, 16, 30])
+def test_long_letters_with_one_form_in_front(times: int) -> None:
+    form = NOTICE * times
+    letter, other = form + "三号楼的电梯坏了一个月没人修", form + "东边的河水发黑发臭鱼都死光了"
+    again = f"领导好，{letter}，盼回复"
+    assert near_duplicate_groups([letter, other, again]) == [0, 1, 0]
+    assert near_duplicate_groups([letter, letter[:350]]) == [0, 0]
+
+
 def test_texts_without_content_are_alone() -> None:
     assert near_duplicate_groups(["", "！！", "", "路灯不亮", "路灯不亮。", "您好", "您好"]) == [
         0, 1, 2, 3, 3, 5, 5,

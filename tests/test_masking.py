@@ -37,6 +37,25 @@ from classifier.tagging import tag_file
         ("联系电话", "1062345678", "〔电话〕"),
         ("电话（备用）", "5718765432，13812345678", "〔电话〕，〔手机号〕"),
         ("手机", Decimal(13812345678), "〔手机号〕"),
+        ("联系电话", "张三87654321", "张三〔电话〕"),
+        ("联系电话", "张三：87654321", "张三：〔电话〕"),
+        ("联系电话", "（家）87654321", "（家）〔电话〕"),
+        ("联系电话", "家87654321", "家〔电话〕"),
+        ("联系电话", "8765 4321", "〔电话〕"),
+        ("联系电话", "13812345678或87654321", "〔手机号〕或〔电话〕"),
+        ("联系电话", "13812345678|87654321", "〔手机号〕|〔电话〕"),
+        ("来电号码", 87654321, "〔电话〕"),
+        ("主叫号码", "87654321", "〔电话〕"),
+        ("Tel", "87654321", "〔电话〕"),
+        ("phone", "87654321", "〔电话〕"),
+        ("mobile", "87654321", "〔电话〕"),
+        ("手机", "1381234567", "〔手机号〕"),  # one digit short
+        ("公民身份号码", "110105194912310021", "〔身份证〕"),
+        ("公民身份号码", "110105491231002", "〔身份证〕"),
+        ("证件", "110105194912310021", "〔身份证〕"),
+        ("idcard", "110105194912310021", "〔身份证〕"),
+        ("身份证号", "1101051949123100X", "〔身份证〕"),  # one digit short
+        ("账户", "6222020200112233441", "〔账号〕"),
         ("金额（元）", "付给张三，13812345678", "付给张三，〔手机号〕"),
         ("退款", "6222020200112233446", "〔账号〕"),
     ],
@@ -60,7 +79,11 @@ def test_found_by_the_name_of_the_column(column: str, value: Any, masked: str) -
         ("电话登记日期", 20240101),
         ("电话", 12345),
         ("联系电话", "110、120、12345、4008208820、8008208820"),
+        ("联系电话", "400-820-8820，800 820 8820、2023-2024"),
+        ("联系电话", "87654321元，¥87654321"),
+        ("hotel", 87654321),
         ("身份证有效期", 20240101),
+        ("身份证有效期", "20200101-20400101"),
         ("车牌颜色", "YELLOW"),
         ("账号", 12345),
         ("编号", 57187654321),
@@ -159,6 +182,36 @@ def test_masking_of_what_is_not_text(tmp_path: Path, clf: SuggestionClassifier) 
     parquet.write_table(table, tmp_path / "a.parquet")
     tag_file(tmp_path / "a.parquet", clf, output=tmp_path / "b.parquet", masked=[])
     assert parquet.read_table(tmp_path / "b.parquet")["手机"].to_pylist() == [None, 7]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".jsonl", ".parquet"])
+def test_a_header_that_is_data_is_masked(
+    tmp_path: Path, clf: SuggestionClassifier, suffix: str
+) -> None:
+    text = "张三,13812345678,13912345678,路灯不亮\n李四,,,路灯不亮\n"
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    output = tmp_path / f"b{suffix}"
+    tag_file(tmp_path / "a.csv", clf, output=output, masked=[], text="路灯不亮")
+    header = open_table(output).header
+    assert header[:4] == ["张三", "〔手机号〕", "〔手机号〕_2", "路灯不亮"]
+
+
+def test_names_in_parquet_are_masked(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    table = pyarrow.table({"内容": ["路灯不亮"], "13812345678": [7], "联系人方式": ["无"]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    tag_file(tmp_path / "a.parquet", clf, output=tmp_path / "b.parquet", masked=["names"])
+    found = parquet.read_table(tmp_path / "b.parquet")
+    assert found.column_names[:3] == ["内容", "〔手机号〕", "联系人方式"]
+    assert found["〔手机号〕"].to_pylist() == [7]
+
+
+def test_keys_of_nested_values_are_masked() -> None:
+    value = {"13812345678": 1, "13912345678": {"手机": 13812345678}, 7: None}
+    masked = {"〔手机号〕": 1, "〔手机号〕_2": {"手机": "〔手机号〕"}, 7: None}
+    assert mask_value(value, []) == masked
 
 
 def test_rows_above_the_header_are_masked(tmp_path: Path, clf: SuggestionClassifier) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from classifier.errors import InputError, MissingExtra
-from classifier.tables.source import Cell, Source
+from classifier.tables.source import Cell, Source, unique_names
 
 SUFFIXES = (".xlsx", ".csv", ".jsonl", ".parquet")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -228,6 +228,10 @@ class ParquetTarget:
         if source.kind == "parquet":
             schema = parquet.ParquetFile(source.path).schema_arrow
             fields = [_nullable(pyarrow, field) for field in schema]  # where a number is masked
+            read = unique_names(schema.names)
+            for i, (name, masked) in enumerate(zip(read, source.header, strict=True)):
+                if masked != name:
+                    fields[i] = fields[i].with_name(masked)
         else:
             # A name, too, may hold half a character.
             fields = [
