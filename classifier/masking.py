@@ -88,8 +88,8 @@ def mask_value(value: Any, also: Collection[str], column: str = "") -> Any:
     if isinstance(value, str):
         return _mask_text(value, also, column)
     if isinstance(value, dict):
-        masked = [mask_value(v, also, str(key)) for key, v in value.items()]
-        return dict(zip(mask_names(value, also), masked, strict=True))
+        within = [mask_value(v, also, str(key)) for key, v in value.items()]
+        return dict(zip(mask_names(value, also), within, strict=True))
     if isinstance(value, list | tuple):
         return type(value)(mask_value(v, also, column) for v in value)
     # Excel keeps phone numbers as floats, Parquet whatever as decimals.

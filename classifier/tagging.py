@@ -34,9 +34,7 @@ from classifier.tables import (
 from classifier.tables.plain import DAMAGED
 from classifier.tables.source import SUFFIXES, Cell
 from classifier.tables.target import (
-    BETWEEN as _BETWEEN,
-)
-from classifier.tables.target import (
+    BETWEEN,
     CLASS,
     EVIDENCE,
     GROUP,
@@ -297,7 +295,7 @@ def cells(p: Prediction) -> list[Any]:
         p.probability,
         LANES[p.lane],
         p.reason + (_LONG if p.cut else ""),
-        _BETWEEN.join(p.evidence),
+        BETWEEN.join(p.evidence),
         p.office,
         "、".join(a.name for a in p.alternatives),
         p.model,
@@ -330,13 +328,13 @@ def _write(
     ):
         lane = added[3]
         if masked is not None:
-            passages = added[_EVIDENCE].split(_BETWEEN)
+            passages = added[_EVIDENCE].split(BETWEEN)
             passages = mask_passages(passages, str(_text(row, at) or ""), masked)
             row = [
                 _masked(cell, masked, name) for cell, name in zip(row, source.header, strict=True)
             ]
             added = [mask(v, masked) if isinstance(v, str) else v for v in added]
-            added[_EVIDENCE] = _BETWEEN.join(passages)
+            added[_EVIDENCE] = BETWEEN.join(passages)
         added[-1:-1] = group
         if group and group[0]:
             report.repeated[group[0]] += 1

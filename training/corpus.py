@@ -83,7 +83,9 @@ def read_items(
         raise InputError(too_many(str(path), total))
     texts = text_columns(header, text)
     labels = find_column(header, label, LABEL_COLUMNS, "--label", "类别")
-    items, wrong, unlabelled, empty, wordless = [], [], 0, [], []
+    items, wrong, unlabelled = [], [], 0
+    empty: list[int] = []
+    wordless: list[int] = []
     unknown: dict[str, list[int]] = {}
     for n, row in rows:
         body = _string(row.get(texts[-1]))

@@ -35,7 +35,11 @@ from classifier.tables.target import (
 from classifier.tables.whole import rows_folder
 
 _EXACT = 10**15  # whole numbers of more digits than 15 lose the others in Excel
-_DATES = ((datetime, "yyyy-mm-dd hh:mm:ss"), (date, "yyyy-mm-dd"), (time, "hh:mm:ss"))
+_DATES: tuple[tuple[Any, str], ...] = (
+    (datetime, "yyyy-mm-dd hh:mm:ss"),
+    (date, "yyyy-mm-dd"),
+    (time, "hh:mm:ss"),
+)
 _SAMPLE = 200  # rows whose widths are looked at
 _WIDEST = 60
 # One date for all files, so that the same run gives the same bytes.
