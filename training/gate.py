@@ -60,9 +60,8 @@ def lane_warning(
     shares = [sum(p.lane == AUTO for p in found) / max(1, len(found)) for found in (new, old)]
     if shares[0] >= shares[1] - _LESS_AUTO:
         return ""
-    why = (
-        f"校准只有 {n_calibration} 条，一共标到 600 条以上会好；" if n_calibration < _ENOUGH else ""
-    )
+    few = n_calibration < _ENOUGH
+    why = f"校准只有 {n_calibration} 条，一共标到 200 条以上会好；" if few else ""
     return (
         f"注意：要担保错误率 {max_error:.0%}，自动通道只占 {shares[0]:.0%}"
         f"（现在用的模型 {shares[1]:.0%}），其余都要人看。{why}打标时可以用 --max-error 放宽"
