@@ -132,7 +132,8 @@ def _keep(found: Outputs, place: Path) -> None:
     """Write a fold's outputs whole or not at all, then drop its checkpoint, which is large."""
     np.savez(place / "unfinished.npz", logits=found.logits, margins=found.margins)
     (place / "unfinished.npz").replace(place / _OUTPUTS)
-    shutil.rmtree(place / "best")
+    for folder in (path for path in place.iterdir() if path.is_dir()):
+        shutil.rmtree(folder)
 
 
 def read(checkpoint: Path, ngrams: NgramModel, texts: Sequence[str], max_length: int) -> Outputs:
