@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import classifier
 from classifier import InputError, SuggestionClassifier
 from classifier.decision import UNSURE, trust
+from tests.conftest import ROOT
 
 TEXTS = [
     "小区门口的红绿灯坏了好几天，早晚高峰全靠自己钻空子",
@@ -163,3 +164,24 @@ def test_same_length_same_order(clf: SuggestionClassifier, values: list[object])
         alone = clf.predict([value])[0]
         assert (alone.primary, alone.reason, alone.cut) == (p.primary, p.reason, p.cut)
         assert alone.probability == p.probability
+
+
+def test_letting_a_model_go_does_not_wait_for_itself() -> None:
+    """With callbacks into Python, threads of the engine and the one that lets go held each other.
+
+    A thread that keeps the interpreter's lock for long makes sure that they would.
+    """
+    code = (
+        "import sys; sys.setswitchinterval(1000)\n"
+        "from classifier.bundle import Bundle, shipped_model\n"
+        "from classifier.encoder import OnnxEncoder\n"
+        "pad = Bundle.open(shipped_model()).pad_id\n"
+        "encoder = OnnxEncoder(shipped_model() / 'model.onnx', pad, threads=2)\n"
+        "encoder.encode([[5] * 60] * 300)\n"
+        "del encoder\n"
+        "print('gone')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300
+    )
+    assert done.stdout.strip() == "gone", done.stderr
