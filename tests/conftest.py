@@ -40,7 +40,7 @@ def weilei() -> Run:
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(Path(sys.executable).with_name("weilei")), *map(str, args)],
-            capture_output=True, text=True, encoding="utf-8", cwd=cwd, timeout=600,
+            capture_output=True, text=True, encoding="utf-8", cwd=cwd, timeout=1800,
             env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": "120",
                  **({"WEILEI_HOME": str(home)} if home else {})},
         )  # fmt: skip

@@ -80,7 +80,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workbook.active.append(["内容", "类别"])
     for c, name in {"transport": "微交通", "eldercare": "微养老", "culture": "微文化"}.items():
         texts = [r["text"] for r in rows if r["primary"] == c and r["split"] == "train"]
-        for text in texts[:40]:
+        for text in [t for t in texts if len(t) < 50][:40]:  # short ones take less time
             workbook.active.append([text, name])
     workbook.save(folder / "标注.xlsx")
     return folder
