@@ -219,12 +219,10 @@ def tag_file(
     columns = source.text_columns(text)
     names: tuple[str, ...] = ADDED
     at = [source.header.index(name) for name in columns]
-    groups = None
     if duplicates:
         names = (*names[:-1], GROUP, GROUP_SIZE, SAID)
     check_target(output, source, names)
-    if duplicates:
-        groups = _groups(_text(row, at) for row in source.rows())
+    groups = _groups(_text(row, at) for row in source.rows()) if duplicates else None
     shown = [clean(name) for name in columns]
     report = Report(file, source.place, output, _note(source, names), shown, source.total)
     report.unread = [clean(name) for name in source.unread]

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from classifier.duplicates import near_duplicate_groups
 from classifier.errors import InputError
 from classifier.tables import find_column, open_table, text_columns
@@ -232,6 +234,11 @@ def with_groups(items: Sequence[Item]) -> list[Item]:
     """The items with the numbers of their near-duplicate groups."""
     groups = near_duplicate_groups(it.full_text for it in items)
     return [replace(it, group=g) for it, g in zip(items, groups, strict=True)]
+
+
+def labels_of(items: Sequence[Item], taxonomy: Taxonomy) -> np.ndarray:
+    """Class indices, int of shape (n,)."""
+    return np.array([taxonomy.index(it.primary) for it in items])
 
 
 def described(taxonomy: Taxonomy) -> list[Item]:

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from classifier.ngrams import NgramModel
 from classifier.taxonomy import Taxonomy
 from classifier.text import normalise
-from training.corpus import Item, Say, described
+from training.corpus import Item, Say, described, labels_of
 from training.data_check import Parts
 from training.ngrams import train_ngrams
 from training.train import Recipe, predict_logits
@@ -83,7 +83,7 @@ def learn(
     say(f"标注不多，全部用来学：先分成 {FOLDS} 份轮流学和校准，再一起学一遍")
     calibration = list(dict.fromkeys(parts.train))  # what is named more than once counts once
     outputs = _cross_fit(parts.train, calibration, words, taxonomy, base, work, recipe, teach)
-    gold = np.array([taxonomy.index(it.primary) for it in calibration])
+    gold = labels_of(calibration, taxonomy)
     figures = teach(parts.train + words, [], taxonomy, base, work, recipe)
     figures["accuracy"] = float((outputs.logits[:, : len(taxonomy)].argmax(1) == gold).mean())
     return Learned(
@@ -149,7 +149,7 @@ def read(checkpoint: Path, ngrams: NgramModel, texts: Sequence[str], max_length:
 def _ngrams(items: Sequence[Item], taxonomy: Taxonomy) -> NgramModel:
     return train_ngrams(
         [it.full_text for it in items],
-        np.array([taxonomy.index(it.primary) for it in items]),
+        labels_of(items, taxonomy),
         len(taxonomy),
     )
 

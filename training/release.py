@@ -24,7 +24,7 @@ from classifier.tables.target import clean
 from classifier.taxonomy import Taxonomy
 from classifier.text import TextEncoder, readable
 from training.calibrate import calibrate
-from training.corpus import Item
+from training.corpus import Item, labels_of
 from training.export import quantise, to_onnx
 from training.learn import Outputs
 
@@ -100,7 +100,7 @@ def release(
             outputs.logits,
             outputs.margins,
             decision.secondary_probabilities(outputs.logits, taxonomy),
-            np.array([taxonomy.index(it.primary) for it in calibration_items]),
+            labels_of(calibration_items, taxonomy),
             [
                 [it.source for it in calibration_items],
                 [it.where.rpartition(" 第 ")[0] for it in calibration_items],

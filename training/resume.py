@@ -92,8 +92,8 @@ def work_folder(output: Path, plan: dict[str, Any]) -> Iterator[tuple[Path, bool
                 if path.is_dir():
                     shutil.rmtree(path)
             (work / _PLAN).write_bytes(text.encode())
-        begun = kept and any(last_finished(path) for path in work.rglob("checkpoints"))
-        yield work, begun or (kept and any(work.glob("fold-*/*.npz")))
+        fitted = last_finished(work / "checkpoints") is not None
+        yield work, kept and (fitted or any(work.glob("fold-*/outputs.npz")))
     finally:
         lock.release()
     shutil.rmtree(work, ignore_errors=True)

@@ -104,7 +104,8 @@ def run(
         start = _base(base, taxonomy, work)
         teach = refit_head if fast else fine_tune
         learned = learn(parts, categories, start, work, recipe, teach, say)
-        say(f"没有学过的建议上准确率 {learned.figures['accuracy']:.3f}（只用编码器）")
+        if "accuracy" in learned.figures:  # not of a handful of rows
+            say(f"没有学过的建议上准确率 {learned.figures['accuracy']:.3f}（只用编码器）")
         fresh = work / "model" / target.name
         say("导出和校准，要一两分钟")
         release(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from classifier.errors import InputError, MissingExtra
+from classifier.errors import ROWS_TO_CHECK, InputError, MissingExtra
 
 FILE = click.Path(path_type=Path)
 # What citizens write may hold brackets and colons; they are text, not markup.
@@ -19,6 +20,13 @@ def told_aside(aside: Path | None) -> None:
     """Say where a file that was there has gone, if it has."""
     if aside:
         console.print(f"那里原来的文件和这次的不同（也许有人改过），改名为 {aside.name}")
+
+
+def told_unread(said: str, sheets: Sequence[str]) -> None:
+    """Name the sheets that were not read, if there are any, and end with the code that says so."""
+    if sheets:
+        console.print(f"{said}：{'、'.join(sheets)}。请另存成单独的文件")
+        click.get_current_context().exit(ROWS_TO_CHECK)
 
 
 class extra:

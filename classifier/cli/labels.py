@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from classifier import SuggestionClassifier, Taxonomy
-from classifier.cli.common import FILE, console, extra, told_aside
-from classifier.errors import ROWS_TO_CHECK
+from classifier.cli.common import FILE, console, extra, told_aside, told_unread
 
 
 @click.command("suggest-labels", options_metavar="[选项]")
@@ -28,11 +27,7 @@ def suggest_labels(pool: Path, output: Path, n: int, text: str | None, model: Pa
         "在“类别”列选好类，就可以用 weilei train 训练"
     )
     told_aside(found.aside)
-    if found.unread:
-        console.print(
-            f"{pool}：另外的工作表里也有建议，没有挑：{'、'.join(found.unread)}。请另存成单独的文件"
-        )
-        click.get_current_context().exit(ROWS_TO_CHECK)
+    told_unread(f"{pool}：另外的工作表里也有建议，没有挑", found.unread)
 
 
 @click.group(subcommand_metavar="diff …", options_metavar="[选项]")

@@ -24,7 +24,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from classifier import SuggestionClassifier, Taxonomy
-from classifier.cli.common import FILE, console, told_aside, without_locks
+from classifier.cli.common import FILE, console, told_aside, told_unread, without_locks
 from classifier.corrections import collect
 from classifier.decision import AUTO, REVIEW
 from classifier.errors import ROWS_TO_CHECK, InputError, WeileiError
@@ -230,11 +230,7 @@ def corrections(
         "可以用 weilei train 训练"
     )
     told_aside(found.aside)
-    if found.unread:
-        console.print(
-            f"另外的工作表也是打标的结果，没有看：{'、'.join(found.unread)}。请另存成单独的文件"
-        )
-        click.get_current_context().exit(ROWS_TO_CHECK)
+    told_unread("另外的工作表也是打标的结果，没有看", found.unread)
 
 
 def _progress(quiet: bool) -> Progress:

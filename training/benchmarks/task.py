@@ -12,7 +12,7 @@ import numpy as np
 from classifier.decision import blend
 from classifier.taxonomy import Category, Taxonomy
 from training.calibrate import fit_blend
-from training.corpus import Item
+from training.corpus import Item, labels_of
 from training.data_check import Parts
 from training.learn import Learned, Outputs, learn, read
 from training.train import Recipe, fine_tune
@@ -94,8 +94,3 @@ def predict(
 def line(figures: dict[str, float]) -> str:
     """Name and figure, side by side."""
     return "   ".join(f"{name} {value:.4f}" for name, value in figures.items())
-
-
-def labels_of(items: Sequence[Item], taxonomy: Taxonomy) -> np.ndarray:
-    """Class indices, int of shape (n,)."""
-    return np.array([taxonomy.index(it.primary) for it in items])

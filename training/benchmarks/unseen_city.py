@@ -21,8 +21,8 @@ from sklearn.metrics import f1_score
 from classifier.bundle import shipped_model
 from classifier.taxonomy import Taxonomy
 from training.base import build_base
-from training.benchmarks.task import labels_of, line, train_and_predict
-from training.corpus import Item, read_items, split_by_group, with_groups
+from training.benchmarks.task import line, train_and_predict
+from training.corpus import Item, labels_of, read_items, split_by_group, with_groups
 from training.data_check import Parts
 from training.peers import tfidf_svc
 from training.progress import quiet_libraries
