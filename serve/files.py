@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -41,6 +42,7 @@ _DEAD = 60.0  # seconds without a sign after which nobody works on a table any m
 _SHOWN = 500  # characters of a row for review; the state is read again and again
 _STOP_WITHIN = 0.8  # seconds for the table that is being worked on when the server stops
 _STOPPED = "服务停止了，请重新上传。"
+_FOREIGN = "放上传表格的临时文件夹别人也能用，不安全；请告诉管理员用 files 另设一个。"
 FILES = "files"  # the thread that tags them
 _OPEN = ("queued", "running")
 _SOURCE = "原表"
@@ -89,6 +91,8 @@ class Files:
         }  # fmt: skip
         try:
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not self._safe():
+                raise ProblemError(507, _FOREIGN)
             if sum(map(_waiting, self._root.iterdir())) >= self._settings.max_files:
                 raise ProblemError(429, "排队的表格太多。", {"Retry-After": "30"})
             folder.mkdir(mode=0o700)
@@ -120,7 +124,7 @@ class Files:
         state = self._own(number, owner)
         if state["state"] != "done":
             raise ProblemError(409)
-        path = self._root / number / state["output"]
+        path = self._root / number / Path(state["output"]).name
         return path, f"{Path(state['name']).stem}{TAGGED}{path.suffix}"
 
     def remove(self, number: str, owner: str) -> None:
@@ -171,7 +175,7 @@ class Files:
             await asyncio.sleep(min(60.0, self._settings.keep_files / 4))
 
     def _sweep(self) -> None:
-        if not self._root.is_dir():
+        if not self._safe():
             return
         for folder in filter(_ours, self._root.iterdir()):
             try:
@@ -208,9 +212,24 @@ class Files:
                 with contextlib.suppress(_GoneError, OSError):
                     _write(folder, state)
 
+    def _safe(self) -> bool:
+        """Whether the folder is there, and by default ours alone: anybody may write in /tmp.
+
+        Whoever names the folder in the settings decides who shares it.
+        """
+        if "files" in self._settings.model_fields_set or not hasattr(os, "getuid"):
+            return self._root.is_dir()
+        try:
+            found = self._root.lstat()
+        except FileNotFoundError:
+            return False
+        alone = found.st_uid == os.getuid() and not found.st_mode & 0o077
+        return alone and stat.S_ISDIR(found.st_mode)
+
     def _own(self, number: str, owner: str) -> dict[str, Any]:
         folder = self._root / number
-        state = _read(folder) if number.replace("_", "").isalnum() else None
+        known = number.replace("_", "").isalnum() and self._safe()
+        state = _read(folder) if known else None
         if state is None or state["owner"] != owner:
             raise ProblemError(404)
         if state["state"] in _OPEN and not _alive(folder):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import os
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from classifier import SuggestionClassifier, tagging
 from classifier.tables.source import SUFFIXES
 from serve import files
 from serve.app import create_app
+from serve.errors import ProblemError
 from serve.settings import Settings, in_words
 
 
@@ -101,6 +105,35 @@ def test_a_table_being_read_is_not_in_the_queue(
         asyncio.run(play())
     finally:
         turn.set()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows")
+@pytest.mark.parametrize("how", ["open", "link"])
+def test_a_folder_that_others_made_is_not_taken(
+    tmp_path: Path, clf: SuggestionClassifier, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    settings = Settings()
+    planted = settings.files
+    if how == "link":
+        (tmp_path / "else").mkdir(mode=0o700)
+        planted.symlink_to(tmp_path / "else")
+    else:
+        planted.mkdir()
+        planted.chmod(0o777)
+    place = files.Files(settings, lambda: clf)
+    with pytest.raises(ProblemError, match="507"):
+        asyncio.run(send(place, "内容\n路灯坏了\n"))
+    assert not list(planted.iterdir())
+
+
+def test_a_state_names_no_file_elsewhere(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    folder = tmp_path / "files" / "x"
+    folder.mkdir(parents=True)
+    state = {"owner": "", "name": "表.csv", "state": "done", "output": "/etc/passwd"}
+    (folder / files.STATE).write_text(json.dumps(state), encoding="utf-8")
+    place = files.Files(Settings(files=tmp_path / "files"), lambda: clf)
+    assert place.table("x", "")[0] == folder / "passwd"
 
 
 @pytest.mark.parametrize(
