@@ -30,6 +30,7 @@ from serve.schemas import (
 )
 
 _GONE = 0.5  # seconds between two looks whether the client is still there
+_FIELDS = ("file", "text", "max_error", "mask")  # of an upload
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -129,6 +130,17 @@ async def model(request: Request) -> dict[str, Any]:
     }
 
 
+async def _only_known(request: Request) -> None:
+    """Nothing is ignored: whoever misspells `mask` would get phone numbers in clear."""
+    names = [name for name, _ in (await request.form()).multi_items()]
+    if request.query_params:
+        raise ProblemError(422, f"地址里不能带参数，请写成表单的字段：{'、'.join(_FIELDS)}。")
+    if not set(names) <= set(_FIELDS):
+        raise ProblemError(422, f"有接口说明里没有的字段，能用的只有 {'、'.join(_FIELDS)}。")
+    if twice := [name for name in _FIELDS if names.count(name) > 1]:
+        raise ProblemError(422, f"{'、'.join(twice)} 只能有一个；几张表请分几次上传。")
+
+
 @v1.post(
     "/files", summary="上传一张表打标", tags=["表格"], status_code=202, response_model=TableOut,
     responses=problems(400, 408, 413, 415, 422, 507),
@@ -141,6 +153,7 @@ async def upload(
     mask: Annotated[bool, Form(description="隐去个人信息")] = False,
 ) -> JSONResponse:
     """收下表格，排队打标；进度看 /events，结果在 /table，留 {keep_files}；没打成的马上删除。"""
+    await _only_known(request)
     state = await _runtime(request).files.receive(
         file.filename or "",
         file.file,

@@ -228,6 +228,25 @@ def test_a_table_that_cannot_be_read(
             assert any("\u4e00" <= c <= "\u9fff" for c in detail)
 
 
+@pytest.mark.parametrize(
+    ("query", "data", "copies", "said"),
+    [
+        ("", {"masks": "1"}, 1, "能用的只有 file、text、max_error、mask"),
+        ("?mask=1", {}, 1, "地址里不能带参数"),
+        ("", {"mask": ["1", "0"]}, 1, "mask 只能有一个"),
+        ("", {}, 2, "file 只能有一个"),
+    ],
+)
+def test_an_upload_with_what_would_be_ignored(
+    server: Server, query: str, data: dict[str, object], copies: int, said: str
+) -> None:
+    table = ("file", ("表.csv", "内容\n路灯坏了\n".encode()))
+    with server.client() as client:
+        sent = client.post(f"/v1/files{query}", data=data, files=[table] * copies)
+    assert sent.status_code == 422
+    assert said in sent.json()["detail"]
+
+
 def test_no_text_and_no_personal_data_in_log_metrics_or_errors(
     server: Server, tmp_path: Path
 ) -> None:
