@@ -11,7 +11,6 @@ from markdown_it import MarkdownIt
 from sse_starlette import EventSourceResponse
 
 from classifier import Prediction
-from classifier.bundle import CARD
 from classifier.tables.source import SUFFIXES
 from classifier.tables.target import clean
 from classifier.text import join_fields
@@ -116,8 +115,7 @@ async def taxonomy(request: Request) -> dict[str, Any]:
 )
 async def model(request: Request) -> dict[str, Any]:
     """编号、承诺、门槛、风险曲线和模型说明。"""
-    found = _runtime(request).classifier
-    card = (found.bundle.path / CARD).read_text(encoding="utf-8")
+    found, card = _runtime(request).classifier, _runtime(request).card
     return {
         "id": found.model_id,
         "taxonomy": found.taxonomy.name,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from classifier import Prediction, SuggestionClassifier
+from classifier.bundle import CARD
 from serve.batching import Batcher
 from serve.errors import ProblemError
 from serve.files import Files
@@ -23,7 +24,7 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.classifier = self._load()
+        self.classifier, self.card = self._load()
         self._before: SuggestionClassifier | None = None
         self.files = Files(settings, lambda: self.classifier, lambda: self.draining)
         self.batcher: Batcher | None = None
@@ -56,7 +57,7 @@ class Runtime:
             return False
         # The engine must not be taken down under a request that still runs on it: the process
         # died of that. The old one goes when the next one comes.
-        self._before, self.classifier = self.classifier, fresh
+        self._before, (self.classifier, self.card) = self.classifier, fresh
         log.info('{"reload": "done", "model": "%s"}', self.classifier.model_id)
         return True
 
@@ -79,13 +80,15 @@ class Runtime:
             await self.files.close()
             await self.batcher.close()
 
-    def _load(self) -> SuggestionClassifier:
+    def _load(self) -> tuple[SuggestionClassifier, str]:
+        """The classifier, and what its folder says of it now: the folder may change later."""
         s = self.settings
         classifier = SuggestionClassifier.from_pretrained(
             s.model, taxonomy=s.taxonomy, max_error=s.max_error, threads=s.threads
         )
         classifier.predict(["热身"])  # the first call builds the kernels
-        return classifier
+        card = classifier.bundle.path / CARD
+        return classifier, card.read_text(encoding="utf-8") if card.is_file() else ""
 
     def _classify(self, texts: list[str]) -> list[Prediction]:
         return self.classifier.predict(texts)

@@ -43,12 +43,14 @@ def test_a_new_model_is_loaded_under_load_and_a_broken_one_refused(
     shutil.copytree(shipped_model(), folder)
     server = start(model=folder)
     with Clients(server.url, 6) as load, server.client() as client:
-        before = client.get("/v1/model").json()["id"]
+        before, card = client.get("/v1/model").json()["id"], folder / "MODEL_CARD.md"
         manifest = folder / "manifest.json"
         manifest.write_text(manifest.read_text("utf-8").replace(before, "nummer-2"), "utf-8")
         server.process.send_signal(signal.SIGHUP)
         _until(lambda: client.get("/v1/model").json()["id"] == "nummer-2")
         ngrams = folder / "ngrams.npz"
+        card.unlink()  # of what is loaded it was read with it
+        assert client.get("/v1/model").json()["card_html"]
         ngrams.write_bytes(ngrams.read_bytes()[:-1] + b"x")
         server.process.send_signal(signal.SIGHUP)
         _until(lambda: "refused" in server.logged())
