@@ -141,7 +141,7 @@ async def _only_known(request: Request) -> None:
 
 @v1.post(
     "/files", summary="上传一张表打标", tags=["表格"], status_code=202, response_model=TableOut,
-    responses=problems(400, 408, 413, 415, 422, 507),
+    responses=problems(400, 408, 413, 415, 422, 503, 507),
 )  # fmt: skip
 async def upload(
     request: Request,
@@ -151,6 +151,8 @@ async def upload(
     mask: Annotated[bool, Form(description="隐去个人信息")] = False,
 ) -> JSONResponse:
     """收下表格，排队打标；进度看 /events，结果在 /table，留 {keep_files}；没打成的马上删除。"""
+    if _runtime(request).draining:  # the stop would take it away again
+        raise ProblemError(503, headers={"Retry-After": "5"})
     await _only_known(request)
     state = await _runtime(request).files.receive(
         file.filename or "",

@@ -29,6 +29,8 @@ def test_sigterm_drains(start: Start) -> None:
         time.sleep(0.2)
         assert client.get("/readyz").status_code == 503
         assert client.get("/healthz").status_code == 200
+        late = client.post("/v1/files", files={"file": ("a.csv", "内容\n灯\n".encode())})
+        assert (late.status_code, late.headers["retry-after"]) == (503, "5")
         server.process.wait(10)
     assert set(load.statuses) == {200}
     # A connection that was idle may be closed between two requests; an answer is never cut off.
