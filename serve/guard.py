@@ -66,7 +66,7 @@ class Guard:
             return
         number, started, status, sent = uuid.uuid4().hex, time.perf_counter(), 500, False
         replaced = False
-        scope.setdefault("state", {})["request_id"] = number
+        scope.setdefault("state", {}).update(request_id=number, head=scope["method"] == "HEAD")
         # What can be got can be asked about; uvicorn, which keeps its own scope, sends no body.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         inner = {**scope, "method": method}

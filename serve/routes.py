@@ -177,10 +177,12 @@ async def state(request: Request, number: str) -> JSONResponse:
     responses=problems(404, 422) | {200: {"content": {"text/event-stream": {}}}},
     response_class=EventSourceResponse,
 )  # fmt: skip
-async def events(request: Request, number: str) -> EventSourceResponse:
+async def events(request: Request, number: str) -> Response:
     """progress 一次次报进度，最后是 done 或 failed。"""
     files, owner = _runtime(request).files, _owner(request)
     files.state(number, owner)
+    if request.scope["state"]["head"]:  # would wait for events that nobody gets
+        return Response(media_type="text/event-stream")
     return EventSourceResponse(files.events(number, owner))
 
 

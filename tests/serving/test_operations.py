@@ -117,6 +117,8 @@ def test_several_workers_log_and_stop_at_once(start: Start) -> None:
         place = client.post("/v1/files", files={"file": ("a.csv", rows.encode())}).headers[
             "location"
         ]
+        asked = client.head(f"{place}/events", timeout=5)  # not until the table is done
+        assert asked.headers["content-type"].startswith("text/event-stream")
         with client.stream("GET", f"{place}/events") as stream:
             lines = stream.iter_lines()
             assert next(lines).startswith("event: progress")
