@@ -145,12 +145,12 @@ class Guard:
             self.admit(1, path.startswith(MANY.decode()))
 
     def _most(self, path: str) -> int:
-        return self.settings.max_upload if path == UPLOADS else self.settings.max_body
+        return self.settings.max_upload if _uploads(path) else self.settings.max_body
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         most, taken = self._most(scope["path"]), 0
         # A large file may take as long as its size asks for, at 100 kB a second.
-        patience = self.settings.slow_client + (most / 100_000 if scope["path"] == UPLOADS else 0)
+        patience = self.settings.slow_client + (most / 100_000 if _uploads(scope["path"]) else 0)
         until = time.monotonic() + patience
         complete = False
 
@@ -169,6 +169,10 @@ class Guard:
             return message
 
         return bounded
+
+
+def _uploads(path: str) -> bool:
+    return path in (UPLOADS, f"{UPLOADS}/")  # the second is sent on to the first
 
 
 def answered(scope: Scope, error: ProblemError) -> JSONResponse:

@@ -247,6 +247,14 @@ def test_an_upload_with_what_would_be_ignored(
     assert said in sent.json()["detail"]
 
 
+def test_a_large_table_may_come_with_a_slash(server: Server) -> None:
+    with server.client(follow_redirects=True) as client:
+        table = "内容\n" + "路" * 1_000_000 + "\n"
+        sent = client.post("/v1/files/", files={"file": ("表.csv", table.encode())})
+        assert sent.status_code == 202
+        assert client.delete(sent.headers["location"]).status_code == 204
+
+
 def test_no_text_and_no_personal_data_in_log_metrics_or_errors(
     server: Server, tmp_path: Path
 ) -> None:
