@@ -307,7 +307,12 @@
     const check = ({ formData }) => {
       if (answer && answer.about === question()) return;
       takeBack();
-      if (formData) for (const { name, value } of fields) formData.set(name, value);
+      for (const { name } of formData ? fields : []) {
+        formData.delete(name);
+        // Another widget in the form has fields of the same name.
+        const all = [...area.form.elements].filter((field) => field.name === name);
+        for (const field of all) formData.append(name, field.value);
+      }
     };
     if (area.form) {
       area.form.addEventListener("reset", (event) => {

@@ -126,3 +126,26 @@ def test_a_reset_that_the_page_forbids_changes_nothing(form: Form) -> None:
     )
     assert form.held() == ["other", "review"]
     form.sees(form.status, "已选转人工")
+
+
+def test_two_widgets_in_a_form_send_both(form: Form) -> None:
+    form.text.fill(BUS)
+    form.sees(form.status, "微交通")
+    assert form.held() == ["transport", "auto"]
+    form.page.evaluate(
+        """() => new Promise((done) => {
+            const [area, script] = ["textarea", "script"].map((tag) => document.createElement(tag));
+            area.id = "second";
+            document.querySelector("form").append(area);
+            Object.assign(script, { src: document.querySelector("script").src, onload: done });
+            script.dataset.target = "#second";
+            document.head.append(script);
+        })"""
+    )
+    sent = form.page.evaluate(
+        """() => {
+            const sent = new FormData(document.querySelector("form"));
+            return [sent.getAll("weilei_class"), sent.getAll("weilei_lane")];
+        }"""
+    )
+    assert sent == [["transport", ""], ["auto", "review"]]
