@@ -41,7 +41,8 @@ let asking = null;
 
 /** A dialog for the key; several requests share one. Resolves to whether a key was given. */
 function askKey(wrong) {
-  asking ||= new Promise((resolve) => {
+  if (asking) return asking;
+  asking = new Promise((resolve) => {
     const field = make("input", "", { id: "key", type: "password", autocomplete: "off" });
     const form = make("form", "", { method: "dialog" },
       make("h2", "接口钥匙", { id: "key-title" }),

@@ -147,8 +147,9 @@ def test_a_time_in_words(seconds: float, words: str) -> None:
 def test_page_and_description_say_how_long_and_what_the_server_takes(tmp_path: Path) -> None:
     app = create_app(Settings(files=tmp_path, keep_files=5400))
     with TestClient(app) as client:
-        page = client.get("/files").text
+        page, model = client.get("/files").text, client.get("/model").text
         upload = client.get("/v1/openapi.json").json()["paths"]["/v1/files"]["post"]
     assert "留 90 分钟" in page
+    assert all("<noscript>" in p for p in (page, model))
     assert f'accept="{",".join(SUFFIXES)}"' in page
     assert "留 90 分钟" in upload["description"]
