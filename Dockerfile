@@ -14,5 +14,6 @@ USER weilei
 ENV WEILEI_SERVE_HOST=0.0.0.0
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD \
-  python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"
+  python -c "import urllib.request as u; \
+  u.urlopen('http://127.0.0.1:${WEILEI_SERVE_PORT:-8000}/readyz', timeout=2)"
 ENTRYPOINT ["weilei", "serve"]
