@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,7 +17,8 @@ import pytest
 
 from benchmarks.operations import Clients
 from classifier.bundle import shipped_model
-from tests.serving.conftest import Start
+from tests.conftest import ROOT
+from tests.serving.conftest import Server, Start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="没有这些信号")
 ONE = {"text": "路灯坏了半个月没人修，晚上走路怕摔"}
@@ -127,6 +130,14 @@ def test_several_workers_log_and_stop_at_once(start: Start) -> None:
     server.process.wait(20)
     assert '"route": "/v1/files"' in server.logged()
     assert "Traceback" not in server.logged()
+
+
+def test_the_health_check_of_the_image_asks_the_port_that_is_set(server: Server) -> None:
+    image = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", "")
+    [check] = re.findall(r"^HEALTHCHECK .* CMD +python (.*)$", image, re.MULTILINE)
+    port = server.url.rpartition(":")[2]
+    environment = {**os.environ, "WEILEI_SERVE_PORT": port, "no_proxy": "*"}
+    subprocess.run(["sh", "-c", f"{sys.executable} {check}"], env=environment, check=True)
 
 
 def _children(pid: int) -> list[int]:
