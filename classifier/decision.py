@@ -17,6 +17,15 @@ OUT_OF_SCOPE = "不属于十二类，请人工分办"
 UNSURE = "把握不足，请人工判断"
 
 
+def percent(share: float) -> str:
+    """A promise as it was given, never rounded to another one.
+
+    >>> percent(0.005), percent(0.02), percent(0.07)
+    ('0.5%', '2%', '7%')
+    """
+    return f"{share * 100:.10g}%"
+
+
 @dataclass(frozen=True)
 class Alternative:
     """A category that was not chosen, with its calibrated probability."""

@@ -37,7 +37,7 @@ START = r"(?=[\d+(])(?<!\d)(?<!(?<!\d{4})\d{3}\.)" + "".join(
     f"(?<!{sign})(?<!{sign}[ :])" for sign in _MONEY
 )
 END = (
-    r"(?!\d|\.\d\d(?!\d)"
+    r"(?!\d|\.\d\d(?!\d| ?(?:小时|[时点日号月年岁栋幢楼]))"  # 24小时 behind a full stop is no cents
     r"|(?:\.\d+)? ?[十百千万亿余多]{0,3}(?:[美欧日港]?元(?![旦宵月])|块钱|人民币))"
 )
 _MOST_LOOKED_AT = 10_000  # pieces of personal data that one passage may stand upon
@@ -151,7 +151,8 @@ _RULES = (
         "landline", "〔电话〕",
         re.compile(
             # Not the end of a case number, 2024-0301-2345678.
-            rf"{START}(?<!\d-)(?:\(0{_AREA}\)|0{_AREA}|(?:\+|00)86{_GAP}0?{_AREA}){_GAP}"
+            rf"{START}(?<!\d-)(?:\(0{_AREA}\)|0{_AREA}"
+            rf"|\(?(?:\+|00)86\)?{_GAP}(?:\(0?{_AREA}\)|0?{_AREA})){_GAP}"
             rf"{_SUBSCRIBER}(?:[-转]\d{{1,5}})?{END}"
         ),
     ),

@@ -18,7 +18,7 @@ from typing import Any
 from classifier import __version__
 from classifier.bundle import sha256
 from classifier.classifier import SuggestionClassifier
-from classifier.decision import AUTO, OUT_OF_SCOPE, REVIEW, UNSURE, Prediction
+from classifier.decision import AUTO, OUT_OF_SCOPE, REVIEW, UNSURE, Prediction, percent
 from classifier.errors import InputError
 from classifier.journal import Journal
 from classifier.masking import mask_names, mask_value
@@ -356,7 +356,7 @@ def _write(
                 for c in classifier.taxonomy
             ],
             [
-                f"承诺：自动通道里错的不超过 {promise:.0%}"
+                f"承诺：自动通道里错的不超过 {percent(promise)}"
                 f"（把握的门槛 {classifier.threshold:.3f}）",
                 f"模型：{classifier.model_id}，{classifier.taxonomy.name}",
                 "底色标黄的要人看；“类别”可以用下拉框改正，"

@@ -48,6 +48,8 @@ _KANA_SHARE = 0.1
 
 def to_text(value: Any) -> tuple[str, str]:
     """Any cell → (text, problem); the problem is empty if it is text, which may yet be blank."""
+    if hasattr(value, "as_py"):  # of an Arrow column
+        value = value.as_py()
     if isinstance(value, str):
         return value, ""
     return "", BLANK if is_missing(value) else NOT_TEXT

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier import SuggestionClassifier, bundle
+from classifier.decision import percent
 from training.corpus import read_items
 from training.evaluate import score
 from training.release import TRAINING_FILES
@@ -77,7 +78,7 @@ def _card(opened: bundle.Bundle, report: dict[str, Any], corpus: Path) -> str:
         parts.append(f"\n### {_TITLES.get(name, name)}\n")
         if name == "nonsense":
             lanes = "，".join(
-                f"承诺 {float(wish):.0%} 时 {lane['share']:.1%}"
+                f"承诺 {percent(float(wish))} 时 {lane['share']:.1%}"
                 for wish, lane in found["promises"].items()
             )
             parts.append(f"{found['n']} 条，进了自动通道的：{lanes}")
@@ -104,7 +105,7 @@ def _card(opened: bundle.Bundle, report: dict[str, Any], corpus: Path) -> str:
         "## 置信度和承诺\n",
         f"字面线性模型的权重 {opened.calibration.ngram_weight}，"
         f"温度 {opened.calibration.temperature}，都在校准集上定。默认承诺：自动通道里错的不超过 "
-        f"{opened.calibration.max_error:.0%}（校准集上 95% 单侧 Clopper–Pearson 上界），"
+        f"{percent(opened.calibration.max_error)}（校准集上 95% 单侧 Clopper–Pearson 上界），"
         f"对应的门槛是 {opened.calibration.threshold():.3f}。换一个承诺不用重新训练："
         "`--max-error`。\n",
     ]
@@ -122,7 +123,7 @@ def _figures_table(report: dict[str, Any]) -> str:
         ("校准误差（15 个等量箱）", lambda f: f"{f['calibration_error']:.3f}"),
         *(
             (
-                f"承诺错误率 {float(wish):.0%}：自动通道份额 / 其中错",
+                f"承诺错误率 {percent(float(wish))}：自动通道份额 / 其中错",
                 lambda f, wish=wish: (
                     f"{f['promises'][wish]['share']:.3f} / {f['promises'][wish]['error']:.3f}"
                 ),

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from classifier import Prediction
-from classifier.decision import AUTO
+from classifier.decision import AUTO, percent
 
 MARGIN = 0.01  # a loss of accuracy up to which it may be noise
 _RESAMPLES = 2000
@@ -63,7 +63,7 @@ def lane_warning(
     few = n_calibration < _ENOUGH
     why = f"校准只有 {n_calibration} 条，一共标到 200 条以上会好；" if few else ""
     return (
-        f"注意：要担保错误率 {max_error:.0%}，自动通道只占 {shares[0]:.0%}"
+        f"注意：要担保错误率 {percent(max_error)}，自动通道只占 {shares[0]:.0%}"
         f"（现在用的模型 {shares[1]:.0%}），其余都要人看。{why}打标时可以用 --max-error 放宽"
     )
 

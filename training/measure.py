@@ -8,6 +8,7 @@ from typing import Any
 
 from classifier import SuggestionClassifier
 from classifier.bundle import NGRAMS, check_target, shipped_model
+from classifier.decision import percent
 from classifier.errors import InputError
 from classifier.ngrams import NgramModel
 from classifier.tables.target import clean
@@ -97,7 +98,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     )
     for wish, lane in found["promises"].items():
         out.append(
-            f"承诺错误率 {float(wish):.0%}：自动通道 {lane['share']:.3f}，"
+            f"承诺错误率 {percent(float(wish))}：自动通道 {lane['share']:.3f}，"
             f"其中错 {lane['error']:.3f}，200 次重抽里守住 {lane['kept']:.0%}"
         )
     out.append("改写后标签变了：" + "，".join(f"{k} {v:.3f}" for k, v in found["flips"].items()))

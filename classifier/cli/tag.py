@@ -26,7 +26,7 @@ from rich.text import Text
 from classifier import SuggestionClassifier, Taxonomy
 from classifier.cli.common import FILE, console, told_aside, told_unread, without_locks
 from classifier.corrections import collect
-from classifier.decision import AUTO, REVIEW
+from classifier.decision import AUTO, REVIEW, percent
 from classifier.errors import ROWS_TO_CHECK, InputError, WeileiError
 from classifier.privacy import OPTIONAL, find
 from classifier.registry import model_in_use
@@ -257,7 +257,7 @@ def info(model: Path | None) -> None:
     console.print(f"模型 {bundle.id}\n位置 {bundle.path}\n分类表 {classifier.taxonomy.name}")
     promise = bundle.calibration.max_error
     console.print(
-        f"承诺 自动通道错误率不超过 {promise:.0%}，对应的把握门槛 {classifier.threshold:.3f}"
+        f"承诺 自动通道错误率不超过 {percent(promise)}，对应的把握门槛 {classifier.threshold:.3f}"
     )
     grid = Grid("id", "类别", "主办单位", "主办范围", box=None, header_style="bold")
     for c in classifier.taxonomy:

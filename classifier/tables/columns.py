@@ -10,7 +10,8 @@ from classifier.errors import InputError
 TEXT_COLUMNS = (
     "内容", "正文", "建议内容", "意见内容", "诉求内容", "反映内容", "留言内容", "留言详情",
     "意见建议", "来信内容", "信件内容", "来电内容", "投诉内容", "问题内容", "事项内容", "主要内容",
-    "建议", "意见", "诉求", "问题描述", "诉求描述", "工单内容", "详情", "text", "content", "body",
+    "问题描述", "诉求描述", "工单内容", "详情", "text", "content", "body",
+    "建议", "意见", "诉求",  # beside another, a kind or an answer
 )  # fmt: skip
 TITLE_COLUMNS = ("标题", "主题", "留言主题", "诉求标题", "工单标题", "title", "subject")
 

@@ -70,6 +70,14 @@ def fits_cell(text: str) -> bool:
     return len(text.encode("utf-16-le", "surrogatepass")) <= 2 * MOST_CHARACTERS
 
 
+def cut_to_cell(text: str) -> str:
+    """As much of a text as a cell of Excel holds; no half of a 😀 is left at the end."""
+    if fits_cell(text):
+        return text
+    kept = text.encode("utf-16-le", "surrogatepass")[: 2 * MOST_CHARACTERS]
+    return kept.decode("utf-16-le", "ignore")
+
+
 def added_names(header: Sequence[str], added: Sequence[str]) -> list[str]:
     """What the added columns are called: not like a column of the table.
 

@@ -9,6 +9,7 @@ import unicodedata
 import weakref
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from xlsxwriter.format import Format
 from classifier.tables.source import Cell, Source
 from classifier.tables.target import (
     CLASS,
-    MOST_CHARACTERS,
     SAID,
     SUMMARY,
     TEXT_FROM,
@@ -31,10 +31,12 @@ from classifier.tables.target import (
     added_names,
     as_text,
     clean,
+    cut_to_cell,
 )
 from classifier.tables.whole import rows_folder
 
-_EXACT = 10**15  # whole numbers of more digits than 15 lose the others in Excel
+_DIGITS = 15  # of a number that Excel keeps
+_EXACT = 10**_DIGITS  # whole numbers of more digits than 15 lose the others in Excel
 _DATES: tuple[tuple[Any, str], ...] = (
     (datetime, "yyyy-mm-dd hh:mm:ss"),
     (date, "yyyy-mm-dd"),
@@ -156,6 +158,8 @@ class XlsxTarget:
         if isinstance(value, bool):
             sheet.write_boolean(r, c, value, self._format("", kind))
             return
+        if isinstance(value, Decimal) and len(value.as_tuple().digits) <= _DIGITS:
+            value = float(value)
         if (isinstance(value, float) and math.isfinite(value)) or (
             isinstance(value, int) and abs(value) < _EXACT
         ):
@@ -176,7 +180,7 @@ class XlsxTarget:
             sheet.write_datetime(r, c, value, self._format(shown or "[h]:mm:ss", kind))
             return
         # As a string cell, whatever it begins with: Excel does not run it.
-        text = clean(as_text(value))[:MOST_CHARACTERS]
+        text = cut_to_cell(clean(as_text(value)))
         sheet.write_string(r, c, text, self._format("@" if shown == "@" else "", kind))
 
     def _format(self, number_format: str, kind: str) -> Format:
