@@ -79,6 +79,17 @@ def test_split_keeps_groups_together() -> None:
     assert (rest, held) == split_by_group(items, 0.2, seed=1)
 
 
+def test_a_mass_petition_takes_no_rows_of_the_next_class() -> None:
+    mass = [Item(f"同一封信{i}", "cityadmin", group=0) for i in range(900)]
+    others = [Item(f"城管{i}", "cityadmin", group=1 + i) for i in range(100)]
+    culture = [Item(f"文化{i}", "culture", group=200 + i) for i in range(50)]
+    for seed in range(5):
+        rest, held = split_by_group([*mass, *others, *culture], 0.15, seed)
+        assert 6 <= sum(it.primary == "culture" for it in held) <= 9
+        assert sum(it.group == 0 for it in rest) == 900
+        assert any(it.primary == "cityadmin" for it in held)
+
+
 def test_xlsx_with_chinese_labels(tmp_path: Path, taxonomy: Taxonomy) -> None:
     workbook = Workbook()
     for row in [

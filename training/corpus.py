@@ -273,13 +273,13 @@ def split_by_group(items: Sequence[Item], share: float, seed: int) -> tuple[list
         )
         by_class.setdefault(items[members[0]].primary, []).append((key, members))
     held: set[int] = set()
-    wanted = 0.0  # what one class leaves over by rounding, the next one gets
+    wanted = 0.0  # what one class leaves over by rounding, a row at most, the next one gets
     for name in sorted(by_class):
         wanted += share * sum(len(members) for _, members in by_class[name])
         for _, members in sorted(by_class[name]):
-            if len(held) + len(members) / 2 > wanted:
-                break
-            held.update(members)
+            if len(held) + len(members) / 2 <= wanted:
+                held.update(members)
+        wanted = min(max(wanted, len(held) - 1), len(held) + 1)
     if not held and len(groups) > 1:
         smallest: list[int] = min(groups.values(), key=len)
         held.update(smallest)
