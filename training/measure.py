@@ -49,6 +49,7 @@ def measure(
         output,
         checkpoint=checkpoint if (checkpoint / "model.safetensors").is_file() else None,
         peers=peers,
+        say=say,
     )
     say(f"模型 {report['model']}")
     named = _names(files)
