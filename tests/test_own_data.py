@@ -280,3 +280,11 @@ def test_files_of_one_name_are_measured_apart(tmp_path: Path, clf: SuggestionCla
     assert "\n== x：2 条" in said  # nothing tells whether they were learned from
     with pytest.raises(InputError, match="写不了文件夹"):
         measure(files, clf.bundle.path, files[0], say=said.append)
+
+
+def test_labels_the_measured_model_has_not(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("内容,类别\n路灯不亮很久了,微路灯\n", encoding="utf-8")
+    with pytest.raises(InputError, match="--model") as caught:
+        measure([file], clf.bundle.path, tmp_path / "出", say=lambda line: None)
+    assert "--taxonomy" not in str(caught.value)  # which the command does not have

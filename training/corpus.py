@@ -23,6 +23,8 @@ ROW = "原来的行号"  # a column of what suggest-labels wrote, where labels m
 SPLITS = ("train", "calibration", "dev", "test", "")
 _OTHER_SPLITS = {"validation": "dev", "valid": "dev", "val": "dev"}
 _YES = ("true", "1", "1.0", "yes", "是", "√")
+TO_TRAIN = "请改正后再训练（另有一套分类就用 --taxonomy 指明）"
+TO_MEASURE = "请改正后再评测（用另一套分类的模型就用 --model 指明）"
 MOST_ROWS = 300_000  # more would take days on an office computer
 
 
@@ -65,12 +67,14 @@ def read_items(
     text: str | None = None,
     label: str | None = None,
     say: Say = lambda line: None,
+    advice: str = TO_TRAIN,
 ) -> list[Item]:
     """Read labelled suggestions from a table or from a folder that ``datasets`` saved.
 
     Labels may be ids or Chinese names of the taxonomy. Rows without any text
     are left out, and those of ``suggest-labels`` that have no label yet. `say`
-    is told what was read, and what not: how many rows, of which sheet.
+    is told what was read, and what not: how many rows, of which sheet. `advice`
+    is what to do about labels outside the taxonomy.
 
     Raises:
         InputError: no such file or column, nothing to read, labels outside
@@ -124,7 +128,7 @@ def read_items(
             )
         )
     if wrong:
-        raise InputError(_wrong_labels(path, wrong, taxonomy))
+        raise InputError(_wrong_labels(path, wrong, taxonomy, advice))
     if unknown:
         raise InputError(_unknown_splits(path, unknown))
     if not items:
@@ -215,7 +219,9 @@ def _unknown_splits(path: Path, unknown: dict[str, list[int]]) -> str:
     )
 
 
-def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy) -> str:
+def _wrong_labels(
+    path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy, advice: str
+) -> str:
     by_label: dict[str, list[int]] = {}
     for n, label in wrong:
         by_label.setdefault(label, []).append(n)
@@ -225,8 +231,7 @@ def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy) 
         lines.append(f"  第 {_first(numbers)} 行：{hint}")
     more = f"\n  还有 {len(by_label) - 10} 种" if len(by_label) > 10 else ""
     return (
-        f"{path} 有 {len(wrong)} 行的类别不在分类表里，请改正后再训练"
-        "（另有一套分类就用 --taxonomy 指明）：\n" + "\n".join(lines) + more
+        f"{path} 有 {len(wrong)} 行的类别不在分类表里，{advice}：\n" + "\n".join(lines) + more
     )
 
 

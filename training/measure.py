@@ -12,7 +12,7 @@ from classifier.errors import InputError
 from classifier.ngrams import NgramModel
 from classifier.tables.target import clean
 from classifier.taxonomy import Taxonomy
-from training.corpus import Say, read_items
+from training.corpus import TO_MEASURE, Say, read_items
 from training.evaluate import evaluate
 from training.progress import quiet_libraries
 from training.release import release
@@ -39,7 +39,9 @@ def measure(
     quiet_libraries()
     classifier = SuggestionClassifier.from_pretrained(model)
     sets = {
-        name: read_items(file, classifier.taxonomy, text=text, label=label, say=say)
+        name: read_items(
+            file, classifier.taxonomy, text=text, label=label, say=say, advice=TO_MEASURE
+        )
         for name, file in _names(files).items()
     }
     checkpoint = classifier.bundle.path
