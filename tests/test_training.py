@@ -17,7 +17,6 @@ from classifier import SuggestionClassifier
 from classifier.bundle import Bundle, shipped_model
 from classifier.duplicates import near_duplicate_groups
 from classifier.encoder import OnnxEncoder
-from classifier.taxonomy import Taxonomy
 from classifier.text import TextEncoder, normalise
 from tests.conftest import ROOT, Run
 from training.calibrate import fit_blend, risk_curve, upper_bound
@@ -151,14 +150,14 @@ def test_items_with_the_same_words_are_one_group() -> None:
 
 
 def test_a_peer_without_its_library_is_left_out(
-    taxonomy: Taxonomy, monkeypatch: pytest.MonkeyPatch
+    clf: SuggestionClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peers = {"fastText": fasttext, "线性": tfidf_svc}
-    monkeypatch.setattr("training.evaluate.all_peers", lambda taxonomy: peers)
+    monkeypatch.setattr("training.evaluate.all_peers", lambda _: peers)
     monkeypatch.setitem(sys.modules, "fasttext", None)
     items = [Item(text, c) for text, c in [("路灯不亮", "cityadmin"), ("公交太少", "transport")] * 2]
     report: dict[str, Any] = {"sets": {"x": {}}}
     said: list[str] = []
-    compare(items, {"x": items}, taxonomy, report, True, said.append)
+    compare(items, {"x": items}, clf.taxonomy, report, True, said.append)
     assert list(report["sets"]["x"]["peers"]) == ["线性"]
     assert said == ["没有比“fastText”：要先安装，pip install fasttext"]
