@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,15 @@ def measure(
         for name, file in _names(files).items()
     }
     checkpoint = classifier.bundle.path
-    report = evaluate(
-        sets,
-        classifier,
-        output,
-        checkpoint=checkpoint if (checkpoint / "model.safetensors").is_file() else None,
-        peers=peers,
-        say=say,
-    )
+    with _writable(output):
+        report = evaluate(
+            sets,
+            classifier,
+            output,
+            checkpoint=checkpoint if (checkpoint / "model.safetensors").is_file() else None,
+            peers=peers,
+            say=say,
+        )
     say(f"模型 {report['model']}")
     named = _names(files)
     for name, found in report["sets"].items():
@@ -61,6 +63,19 @@ def measure(
             say(line)
     say(f"图和 JSON 在 {output}")
     return report
+
+
+@contextmanager
+def _writable(output: Path) -> Iterator[None]:
+    """Turns a folder that cannot be written, or a full disk, into advice."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # of a library, about what it reads
+            raise
+        raise InputError(
+            f"写不了 {output}（{error.strerror}）。请检查权限、磁盘是否已满，或用 -o 换个位置"
+        ) from error
 
 
 def _names(files: Iterable[Path]) -> dict[str, Path]:
@@ -152,14 +167,15 @@ def export_checkpoint(
         it for it in items if not it.split
     ]
     ngrams = checkpoint / NGRAMS
-    release(
-        checkpoint,
-        output,
-        taxonomy_file,
-        chosen,
-        NgramModel.load(ngrams) if ngrams.is_file() else NgramModel.silent(len(categories)),
-        card=about,
-        training={"data": {clean(str(file), ".jsonl"): fingerprint(file) for file in files}},
-    )
+    with _writable(output):
+        release(
+            checkpoint,
+            output,
+            taxonomy_file,
+            chosen,
+            NgramModel.load(ngrams) if ngrams.is_file() else NgramModel.silent(len(categories)),
+            card=about,
+            training={"data": {clean(str(file), ".jsonl"): fingerprint(file) for file in files}},
+        )
     say(f"模型已写入 {output}（用 {len(chosen)} 条校准）")
     return output
