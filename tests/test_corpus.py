@@ -206,3 +206,19 @@ def test_a_workbook_to_label_may_be_half_done(tmp_path: Path, taxonomy: Taxonomy
     said: list[str] = []
     assert len(read_items(tmp_path / "a.csv", taxonomy, say=said.append)) == 1
     assert "2 行还没有标类别" in said[-1]
+
+
+def test_a_formula_without_a_result_is_no_text(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    workbook = Workbook()
+    for row in [["内容", "类别"], ["路灯不亮", "微城管"], ["=B2&B3", "微交通"]]:
+        workbook.active.append(row)
+    workbook.save(tmp_path / "a.xlsx")
+    said: list[str] = []
+    (item,) = read_items(tmp_path / "a.xlsx", taxonomy, say=said.append)
+    assert item.text == "路灯不亮"
+    assert "公式" in said[-1]
+    assert said[-1].endswith("第 3 行")
+    workbook.active.delete_rows(2)
+    workbook.save(tmp_path / "a.xlsx")
+    with pytest.raises(InputError, match="公式"):
+        read_items(tmp_path / "a.xlsx", taxonomy)

@@ -155,7 +155,9 @@ def test_a_peer_without_its_library_is_left_out(
     peers = {"fastText": fasttext, "线性": tfidf_svc}
     monkeypatch.setattr("training.evaluate.all_peers", lambda _: peers)
     monkeypatch.setitem(sys.modules, "fasttext", None)
-    items = [Item(text, c) for text, c in [("路灯不亮", "cityadmin"), ("公交太少", "transport")] * 2]
+    items = [
+        Item(text, c) for text, c in [("路灯不亮", "cityadmin"), ("公交太少", "transport")] * 2
+    ]
     report: dict[str, Any] = {"sets": {"x": {}}}
     said: list[str] = []
     compare(items, {"x": items}, clf.taxonomy, report, True, said.append)

@@ -92,6 +92,7 @@ def read_items(
     items, wrong, unlabelled = [], [], 0
     empty: list[int] = []
     wordless: list[int] = []
+    formulas: list[int] = []
     unknown: dict[str, list[int]] = {}
     for n, row in rows:
         body = _string(row.get(texts[-1]))
@@ -103,6 +104,9 @@ def read_items(
             continue
         if not named and ROW in header:
             unlabelled += 1
+            continue
+        if path.suffix.lower() in (".xlsx", ".xlsm") and "=" in (body[:1], title[:1]):
+            formulas.append(n)
             continue
         split = _string(row.get("split")).lower()
         split = _OTHER_SPLITS.get(split, split)
@@ -132,7 +136,7 @@ def read_items(
     if unknown:
         raise InputError(_unknown_splits(path, unknown))
     if not items:
-        raise InputError(f"{path} 里没有可用的行：每行要有正文和类别")
+        raise InputError(f"{path} 里没有可用的行：{_FORMULA if formulas else '每行要有正文和类别'}")
     say(f"{path}：{len(items)} 条" + (f"（{note}）" if note else ""))
     if unlabelled:
         say(f"  另有 {unlabelled} 行还没有标类别，没有用")
@@ -141,6 +145,8 @@ def read_items(
     if wordless:
         what = "有类别、正文没有一个字或数字（例如只有表情）"
         say(f"  另有 {len(wordless)} 行{what}，没有用：第 {_first(wordless)} 行")
+    if formulas:
+        say(f"  另有 {len(formulas)} 行，{_FORMULA}，没有用：第 {_first(formulas)} 行")
     return items
 
 
@@ -204,6 +210,7 @@ def _secondary(value: Any, taxonomy: Taxonomy, primary: str) -> tuple[str, ...]:
 
 
 _MERGED = "合并的单元格只有第一格有字，请取消合并再填满"
+_FORMULA = "正文是还没有算出结果的公式（用 Excel 打开、保存一次就有了）"
 _UNLABELLED = f"没有写类别（{_MERGED}）"
 
 
@@ -219,9 +226,7 @@ def _unknown_splits(path: Path, unknown: dict[str, list[int]]) -> str:
     )
 
 
-def _wrong_labels(
-    path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy, advice: str
-) -> str:
+def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy, advice: str) -> str:
     by_label: dict[str, list[int]] = {}
     for n, label in wrong:
         by_label.setdefault(label, []).append(n)
@@ -230,9 +235,7 @@ def _wrong_labels(
         hint = f"“{label}”，最接近的是“{taxonomy.nearest(label).name}”" if label else _UNLABELLED
         lines.append(f"  第 {_first(numbers)} 行：{hint}")
     more = f"\n  还有 {len(by_label) - 10} 种" if len(by_label) > 10 else ""
-    return (
-        f"{path} 有 {len(wrong)} 行的类别不在分类表里，{advice}：\n" + "\n".join(lines) + more
-    )
+    return f"{path} 有 {len(wrong)} 行的类别不在分类表里，{advice}：\n" + "\n".join(lines) + more
 
 
 def with_groups(items: Sequence[Item]) -> list[Item]:
