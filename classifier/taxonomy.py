@@ -121,6 +121,7 @@ class Taxonomy:
             key=lambda c: max(
                 difflib.SequenceMatcher(None, label, c.name).ratio(),
                 difflib.SequenceMatcher(None, label, c.id).ratio(),
+                0.95 if len(label) > 1 and label in c.name else 0.0,
                 0.9 if len(label) > 1 and label in c.scope else 0.0,
             ),
         )

@@ -79,6 +79,17 @@ def test_split_keeps_groups_together() -> None:
     assert (rest, held) == split_by_group(items, 0.2, seed=1)
 
 
+def test_a_mass_petition_takes_no_rows_of_the_next_class() -> None:
+    mass = [Item(f"同一封信{i}", "cityadmin", group=0) for i in range(900)]
+    others = [Item(f"城管{i}", "cityadmin", group=1 + i) for i in range(100)]
+    culture = [Item(f"文化{i}", "culture", group=200 + i) for i in range(50)]
+    for seed in range(5):
+        rest, held = split_by_group([*mass, *others, *culture], 0.15, seed)
+        assert 6 <= sum(it.primary == "culture" for it in held) <= 9
+        assert sum(it.group == 0 for it in rest) == 900
+        assert any(it.primary == "cityadmin" for it in held)
+
+
 def test_xlsx_with_chinese_labels(tmp_path: Path, taxonomy: Taxonomy) -> None:
     workbook = Workbook()
     for row in [
@@ -195,3 +206,19 @@ def test_a_workbook_to_label_may_be_half_done(tmp_path: Path, taxonomy: Taxonomy
     said: list[str] = []
     assert len(read_items(tmp_path / "a.csv", taxonomy, say=said.append)) == 1
     assert "2 行还没有标类别" in said[-1]
+
+
+def test_a_formula_without_a_result_is_no_text(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    workbook = Workbook()
+    for row in [["内容", "类别"], ["路灯不亮", "微城管"], ["=B2&B3", "微交通"]]:
+        workbook.active.append(row)
+    workbook.save(tmp_path / "a.xlsx")
+    said: list[str] = []
+    (item,) = read_items(tmp_path / "a.xlsx", taxonomy, say=said.append)
+    assert item.text == "路灯不亮"
+    assert "公式" in said[-1]
+    assert said[-1].endswith("第 3 行")
+    workbook.active.delete_rows(2)
+    workbook.save(tmp_path / "a.xlsx")
+    with pytest.raises(InputError, match="公式"):
+        read_items(tmp_path / "a.xlsx", taxonomy)

@@ -137,6 +137,16 @@ def test_a_class_by_another_id_is_the_same_class(trained: Path, tmp_path: Path) 
     assert all("分类表不同" not in line for line in said)
 
 
+def test_a_merged_class_is_no_mistake_of_the_old_model(trained: Path, tmp_path: Path) -> None:
+    texts = ["三路公交车等了四十分钟不来", "公交站牌看不清楚，车总是晚点"]
+    items = [Item(t, "other", where=t, group=i) for i, t in enumerate(texts)]
+    parts = Parts([], [], [], items, frozenset({"transport"}))
+    training = {"data": {}, "base": "shipped", "options": {}, "libraries": {}}
+    fresh = trained / "models" / "自己的-1"
+    found = _measure(fresh, parts, tmp_path / "报告.html", training, lambda _: None)
+    assert found.old == 1
+
+
 def test_what_the_end_needs_is_looked_at_first(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from openpyxl import Workbook, load_workbook
+from xlsxwriter.exceptions import FileCreateError
 
 from classifier import InputError, SuggestionClassifier
 from classifier.bundle import shipped_model
@@ -96,3 +97,16 @@ def test_taxonomy_diff(weilei: Run, tmp_path: Path) -> None:
     assert "微体育 1 条" in shown
     assert "标注.csv 第 2 行" in shown
     assert "微银龄 2 条" in shown
+
+
+def test_a_full_disk_is_said(
+    tmp_path: Path, clf: SuggestionClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise FileCreateError(OSError(28, "No space left on device"))
+
+    (tmp_path / "a.csv").write_text("内容\n路灯不亮很久了\n公交车太少了\n", encoding="utf-8")
+    monkeypatch.setattr("xlsxwriter.Workbook.close", full)
+    with pytest.raises(InputError, match="磁盘是否已满"):
+        suggest_labels(tmp_path / "a.csv", clf, tmp_path / "b.xlsx", n=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

@@ -68,6 +68,17 @@ def test_a_class_without_examples_is_never_first(present: tuple[int, ...], tmp_p
     assert (again.scores(words) == model.scores(words)).all()
 
 
+def test_the_same_texts_give_the_same_weights() -> None:
+    rng = np.random.default_rng(1)
+    texts = ["".join(rng.choice(list("路灯公交图书馆医院学校小区"), 12)) for _ in range(200)]
+    models = []
+    for seed in (1, 2):
+        np.random.seed(seed)  # noqa: NPY002 - what scikit-learn draws from unless told otherwise
+        models.append(train_ngrams(texts, np.arange(200) % 3, 3))
+    assert (models[0].bias == models[1].bias).all()
+    assert (models[0].weight == models[1].weight).all()
+
+
 def test_silent_and_broken(tmp_path: Path) -> None:
     assert not NgramModel.silent(5).scores(["随便写点什么"]).any()
     (tmp_path / "ngrams.npz").write_bytes(b"PK nonsense")

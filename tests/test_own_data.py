@@ -18,7 +18,7 @@ from training import data_check
 from training.corpus import Item, described, read_items, split_by_group
 from training.data_check import Parts, missing_warning, read_parts
 from training.learn import _words
-from training.measure import measure
+from training.measure import export_checkpoint, measure
 from training.train import Recipe, to_dataset
 
 LINES = (ROOT / "training" / "data" / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
@@ -280,3 +280,27 @@ def test_files_of_one_name_are_measured_apart(tmp_path: Path, clf: SuggestionCla
     assert "\n== x：2 条" in said  # nothing tells whether they were learned from
     with pytest.raises(InputError, match="写不了文件夹"):
         measure(files, clf.bundle.path, files[0], say=said.append)
+
+
+def test_labels_the_measured_model_has_not(tmp_path: Path, clf: SuggestionClassifier) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("内容,类别\n路灯不亮很久了,微路灯\n", encoding="utf-8")
+    with pytest.raises(InputError, match="--model") as caught:
+        measure([file], clf.bundle.path, tmp_path / "出", say=lambda line: None)
+    assert "--taxonomy" not in str(caught.value)  # which the command does not have
+
+
+def test_what_cannot_be_written_is_said(
+    tmp_path: Path, clf: SuggestionClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "a.csv"
+    file.write_text("内容,类别\n路灯不亮很久了,微城管\n", encoding="utf-8")
+    monkeypatch.setattr("training.measure.evaluate", full)
+    monkeypatch.setattr("training.measure.release", full)
+    with pytest.raises(InputError, match="磁盘是否已满"):
+        measure([file], clf.bundle.path, tmp_path / "出", say=lambda line: None)
+    with pytest.raises(InputError, match="磁盘是否已满"):
+        export_checkpoint(clf.bundle.path, tmp_path / "m", files=[file], say=lambda line: None)

@@ -35,6 +35,8 @@ def test_find_and_nearest(taxonomy: Taxonomy) -> None:
     assert taxonomy.find("交通") is None
     assert taxonomy.nearest("交通类").name == "微交通"
     assert taxonomy.nearest("公园").name == "微城管"
+    assert taxonomy.nearest("养老").name == "微养老"  # not 养老保险 in the scope of another
+    assert taxonomy.nearest("保障").name == "微保障"
     assert taxonomy.index("education") == 0
     with pytest.raises(InputError, match="微体育"):
         taxonomy.index("微体肓")

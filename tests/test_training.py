@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +21,9 @@ from classifier.text import TextEncoder, normalise
 from tests.conftest import ROOT, Run
 from training.calibrate import fit_blend, risk_curve, upper_bound
 from training.corpus import Item
-from training.evaluate import promise, score
+from training.evaluate import compare, promise, score
 from training.features import pooled_features
+from training.peers import fasttext, tfidf_svc
 from training.train import predict_logits
 
 CORPUS = ROOT / "training" / "data" / "corpus.jsonl"
@@ -144,3 +147,19 @@ def test_the_measured_lane_is_the_lane_of_the_classifier(clf: SuggestionClassifi
 def test_items_with_the_same_words_are_one_group() -> None:
     text = Item(text="t", title="路灯不亮", primary="cityadmin").full_text
     assert near_duplicate_groups([text, text]) == [0, 0]
+
+
+def test_a_peer_without_its_library_is_left_out(
+    clf: SuggestionClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = {"fastText": fasttext, "线性": tfidf_svc}
+    monkeypatch.setattr("training.evaluate.all_peers", lambda _: peers)
+    monkeypatch.setitem(sys.modules, "fasttext", None)
+    items = [
+        Item(text, c) for text, c in [("路灯不亮", "cityadmin"), ("公交太少", "transport")] * 2
+    ]
+    report: dict[str, Any] = {"sets": {"x": {}}}
+    said: list[str] = []
+    compare(items, {"x": items}, clf.taxonomy, report, True, said.append)
+    assert list(report["sets"]["x"]["peers"]) == ["线性"]
+    assert said == ["没有比“fastText”：要先安装，pip install fasttext"]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xlsxwriter
 from sklearn.cluster import KMeans
+from xlsxwriter.exceptions import XlsxWriterException
 
 from classifier import SuggestionClassifier
 from classifier.duplicates import near_duplicate_groups
@@ -82,7 +83,14 @@ def suggest_labels(
         )
         raise InputError(f"{file} 里没有要标的：没有类别、又看得懂的建议一条也没有{why}")
     aside = older_name(output)
-    kept = write_whole(output, lambda path: _write(path, pool, chosen, classifier.taxonomy), aside)
+
+    def save(path: Path) -> None:
+        try:
+            _write(path, pool, chosen, classifier.taxonomy)
+        except XlsxWriterException as error:  # a full disk, too
+            raise OSError(str(error)) from error
+
+    kept = write_whole(output, save, aside)
     unread = [clean(name) for name in pool.source.unread]
     return Suggested(len(chosen), len(pool.texts), unread, aside if kept else None)
 

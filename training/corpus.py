@@ -23,6 +23,8 @@ ROW = "原来的行号"  # a column of what suggest-labels wrote, where labels m
 SPLITS = ("train", "calibration", "dev", "test", "")
 _OTHER_SPLITS = {"validation": "dev", "valid": "dev", "val": "dev"}
 _YES = ("true", "1", "1.0", "yes", "是", "√")
+TO_TRAIN = "请改正后再训练（另有一套分类就用 --taxonomy 指明）"
+TO_MEASURE = "请改正后再评测（用另一套分类的模型就用 --model 指明）"
 MOST_ROWS = 300_000  # more would take days on an office computer
 
 
@@ -65,12 +67,14 @@ def read_items(
     text: str | None = None,
     label: str | None = None,
     say: Say = lambda line: None,
+    advice: str = TO_TRAIN,
 ) -> list[Item]:
     """Read labelled suggestions from a table or from a folder that ``datasets`` saved.
 
     Labels may be ids or Chinese names of the taxonomy. Rows without any text
     are left out, and those of ``suggest-labels`` that have no label yet. `say`
-    is told what was read, and what not: how many rows, of which sheet.
+    is told what was read, and what not: how many rows, of which sheet. `advice`
+    is what to do about labels outside the taxonomy.
 
     Raises:
         InputError: no such file or column, nothing to read, labels outside
@@ -88,6 +92,7 @@ def read_items(
     items, wrong, unlabelled = [], [], 0
     empty: list[int] = []
     wordless: list[int] = []
+    formulas: list[int] = []
     unknown: dict[str, list[int]] = {}
     for n, row in rows:
         body = _string(row.get(texts[-1]))
@@ -99,6 +104,9 @@ def read_items(
             continue
         if not named and ROW in header:
             unlabelled += 1
+            continue
+        if path.suffix.lower() in (".xlsx", ".xlsm") and "=" in (body[:1], title[:1]):
+            formulas.append(n)
             continue
         split = _string(row.get("split")).lower()
         split = _OTHER_SPLITS.get(split, split)
@@ -124,11 +132,11 @@ def read_items(
             )
         )
     if wrong:
-        raise InputError(_wrong_labels(path, wrong, taxonomy))
+        raise InputError(_wrong_labels(path, wrong, taxonomy, advice))
     if unknown:
         raise InputError(_unknown_splits(path, unknown))
     if not items:
-        raise InputError(f"{path} 里没有可用的行：每行要有正文和类别")
+        raise InputError(f"{path} 里没有可用的行：{_FORMULA if formulas else '每行要有正文和类别'}")
     say(f"{path}：{len(items)} 条" + (f"（{note}）" if note else ""))
     if unlabelled:
         say(f"  另有 {unlabelled} 行还没有标类别，没有用")
@@ -137,6 +145,8 @@ def read_items(
     if wordless:
         what = "有类别、正文没有一个字或数字（例如只有表情）"
         say(f"  另有 {len(wordless)} 行{what}，没有用：第 {_first(wordless)} 行")
+    if formulas:
+        say(f"  另有 {len(formulas)} 行，{_FORMULA}，没有用：第 {_first(formulas)} 行")
     return items
 
 
@@ -200,6 +210,7 @@ def _secondary(value: Any, taxonomy: Taxonomy, primary: str) -> tuple[str, ...]:
 
 
 _MERGED = "合并的单元格只有第一格有字，请取消合并再填满"
+_FORMULA = "正文是还没有算出结果的公式（用 Excel 打开、保存一次就有了）"
 _UNLABELLED = f"没有写类别（{_MERGED}）"
 
 
@@ -215,7 +226,7 @@ def _unknown_splits(path: Path, unknown: dict[str, list[int]]) -> str:
     )
 
 
-def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy) -> str:
+def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy, advice: str) -> str:
     by_label: dict[str, list[int]] = {}
     for n, label in wrong:
         by_label.setdefault(label, []).append(n)
@@ -224,10 +235,7 @@ def _wrong_labels(path: Path, wrong: list[tuple[int, str]], taxonomy: Taxonomy) 
         hint = f"“{label}”，最接近的是“{taxonomy.nearest(label).name}”" if label else _UNLABELLED
         lines.append(f"  第 {_first(numbers)} 行：{hint}")
     more = f"\n  还有 {len(by_label) - 10} 种" if len(by_label) > 10 else ""
-    return (
-        f"{path} 有 {len(wrong)} 行的类别不在分类表里，请改正后再训练"
-        "（另有一套分类就用 --taxonomy 指明）：\n" + "\n".join(lines) + more
-    )
+    return f"{path} 有 {len(wrong)} 行的类别不在分类表里，{advice}：\n" + "\n".join(lines) + more
 
 
 def with_groups(items: Sequence[Item]) -> list[Item]:
@@ -273,13 +281,13 @@ def split_by_group(items: Sequence[Item], share: float, seed: int) -> tuple[list
         )
         by_class.setdefault(items[members[0]].primary, []).append((key, members))
     held: set[int] = set()
-    wanted = 0.0  # what one class leaves over by rounding, the next one gets
+    wanted = 0.0  # what one class leaves over by rounding, a row at most, the next one gets
     for name in sorted(by_class):
         wanted += share * sum(len(members) for _, members in by_class[name])
         for _, members in sorted(by_class[name]):
-            if len(held) + len(members) / 2 > wanted:
-                break
-            held.update(members)
+            if len(held) + len(members) / 2 <= wanted:
+                held.update(members)
+        wanted = min(max(wanted, len(held) - 1), len(held) + 1)
     if not held and len(groups) > 1:
         smallest: list[int] = min(groups.values(), key=len)
         held.update(smallest)

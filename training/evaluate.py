@@ -20,7 +20,7 @@ from classifier.errors import InputError
 from classifier.taxonomy import Taxonomy
 from classifier.text import normalise
 from training import plots
-from training.corpus import Item
+from training.corpus import Item, Say
 from training.peers import all_peers, tfidf_svc
 from training.robustness import flips
 from training.train import predict_logits
@@ -182,6 +182,7 @@ def evaluate(
     *,
     checkpoint: Path | None = None,
     peers: bool = False,
+    say: Say = lambda line: None,
 ) -> dict[str, Any]:
     """Measure `classifier` on the held-out items of each file, beside a linear peer.
 
@@ -196,6 +197,7 @@ def evaluate(
         checkpoint: a folder with the same weights for ``transformers``; if
             given, the labels of both engines are compared.
         peers: compare with all of ``training.peers``, not only the linear one.
+        say: is told which peers were left out, for want of their library.
 
     Raises:
         InputError: nothing is left to measure on, or `output` cannot be written.
@@ -219,7 +221,7 @@ def evaluate(
             report["sets"][name]["torch"] = against_torch(scored, checkpoint, classifier)
         _draw(scored, taxonomy, output)
     if len(known) >= 100:
-        compare(known, sets, taxonomy, report, peers)
+        compare(known, sets, taxonomy, report, peers, say)
     (output / "evaluation.json").write_text(
         json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
     )
@@ -241,6 +243,7 @@ def compare(
     taxonomy: Taxonomy,
     report: dict[str, Any],
     every: bool,
+    say: Say,
 ) -> None:
     """Train peers on `known` and add their figures on each set to `report`."""
     chosen = all_peers(taxonomy) if every else {"字 TF-IDF + LinearSVC": tfidf_svc}
@@ -248,7 +251,11 @@ def compare(
     labels = np.array([taxonomy.index(it.primary) for it in known])
     unseen = [it.full_text for items in sets.values() for it in items]
     for title, peer in chosen.items():
-        said, at = peer(texts, labels, unseen), 0
+        try:
+            said, at = peer(texts, labels, unseen), 0
+        except ModuleNotFoundError as error:  # no extra brings it
+            say(f"没有比“{title}”：要先安装，pip install {error.name}")
+            continue
         for name, items in sets.items():
             gold = np.array([taxonomy.index(it.primary) for it in items])
             guess = said[at : at + len(items)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from classifier.errors import InputError
 from classifier.ngrams import NgramModel
 from classifier.tables.target import clean
 from classifier.taxonomy import Taxonomy
-from training.corpus import Say, read_items
+from training.corpus import TO_MEASURE, Say, read_items
 from training.evaluate import evaluate
 from training.progress import quiet_libraries
 from training.release import release
@@ -40,17 +41,21 @@ def measure(
     quiet_libraries()
     classifier = SuggestionClassifier.from_pretrained(model)
     sets = {
-        name: read_items(file, classifier.taxonomy, text=text, label=label, say=say)
+        name: read_items(
+            file, classifier.taxonomy, text=text, label=label, say=say, advice=TO_MEASURE
+        )
         for name, file in _names(files).items()
     }
     checkpoint = classifier.bundle.path
-    report = evaluate(
-        sets,
-        classifier,
-        output,
-        checkpoint=checkpoint if (checkpoint / "model.safetensors").is_file() else None,
-        peers=peers,
-    )
+    with _writable(output):
+        report = evaluate(
+            sets,
+            classifier,
+            output,
+            checkpoint=checkpoint if (checkpoint / "model.safetensors").is_file() else None,
+            peers=peers,
+            say=say,
+        )
     say(f"模型 {report['model']}")
     named = _names(files)
     for name, found in report["sets"].items():
@@ -59,6 +64,19 @@ def measure(
             say(line)
     say(f"图和 JSON 在 {output}")
     return report
+
+
+@contextmanager
+def _writable(output: Path) -> Iterator[None]:
+    """Turns a folder that cannot be written, or a full disk, into advice."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # of a library, about what it reads
+            raise
+        raise InputError(
+            f"写不了 {output}（{error.strerror}）。请检查权限、磁盘是否已满，或用 -o 换个位置"
+        ) from error
 
 
 def _names(files: Iterable[Path]) -> dict[str, Path]:
@@ -150,14 +168,15 @@ def export_checkpoint(
         it for it in items if not it.split
     ]
     ngrams = checkpoint / NGRAMS
-    release(
-        checkpoint,
-        output,
-        taxonomy_file,
-        chosen,
-        NgramModel.load(ngrams) if ngrams.is_file() else NgramModel.silent(len(categories)),
-        card=about,
-        training={"data": {clean(str(file), ".jsonl"): fingerprint(file) for file in files}},
-    )
+    with _writable(output):
+        release(
+            checkpoint,
+            output,
+            taxonomy_file,
+            chosen,
+            NgramModel.load(ngrams) if ngrams.is_file() else NgramModel.silent(len(categories)),
+            card=about,
+            training={"data": {clean(str(file), ".jsonl"): fingerprint(file) for file in files}},
+        )
     say(f"模型已写入 {output}（用 {len(chosen)} 条校准）")
     return output

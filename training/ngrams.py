@@ -27,7 +27,7 @@ def train_ngrams(texts: Sequence[str], labels: np.ndarray, n_classes: int) -> Ng
     counts = csr_matrix((values, (owner, buckets)), shape=(len(texts), 2**BITS))
     df = np.bincount(counts.indices, minlength=2**BITS)
     idf = np.where(df >= _LEAST, np.log((1 + len(texts)) / (1 + df)) + 1, 0.0).astype(np.float16)
-    model = LinearSVC(C=_C).fit(
+    model = LinearSVC(C=_C, random_state=0).fit(
         unit_length(counts.multiply(idf.astype(np.float32)).tocsr()), labels
     )
     weight = np.zeros((2**BITS, n_classes), dtype=np.float32)

@@ -136,7 +136,10 @@ def _measure(
     scored = score("test", parts.test, new)
     n_calibration = len(parts.calibration or parts.train)
     before = old.predict([it.full_text for it in parts.test])
-    old_said = np.array([now.get(p.primary_id, p.primary_id) for p in before])
+    # A merged class is the abstaining one, also where the old model still tells it apart.
+    merged = dict.fromkeys(parts.merged, new.taxonomy.abstain)
+    said = [now.get(p.primary_id, p.primary_id) for p in before]
+    old_said = np.array([merged.get(c, c) for c in said])
     gold = np.array([it.primary for it in parts.test])
     right, was_right = scored.gold == scored.guess, gold == old_said
     comparison = compare(right, was_right)
