@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import pandas
 import polars
+import pyarrow
 import pytest
 from datasets import Dataset
 from sklearn.base import clone
@@ -105,7 +106,7 @@ def test_columns_of_pandas_by_place(clf: SuggestionClassifier) -> None:
     assert list(clf.tag_frame(frame[:0])["类别"]) == []
 
 
-@pytest.mark.parametrize("make", [list, iter, pandas.Series, polars.Series])
+@pytest.mark.parametrize("make", [list, iter, pandas.Series, polars.Series, pyarrow.array])
 def test_any_iterable(clf: SuggestionClassifier, make: type) -> None:
     assert [p.primary for p in clf.predict(make(TEXTS))] == CLASSES
 

@@ -12,9 +12,11 @@ import warnings
 import zipfile
 from dataclasses import replace
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from openpyxl import Workbook, load_workbook
 from openpyxl.styles.numbers import BUILTIN_FORMATS
@@ -200,6 +202,8 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_text_columns() -> None:
     assert text_columns(["编号", "标题", "内容"], None) == ["标题", "内容"]
     assert text_columns(["诉求内容"], None) == ["诉求内容"]
+    for body in ("工单内容", "问题描述"):  # 意见 is what the office thinks
+        assert text_columns(["编号", "意见", body], None) == [body]
     assert text_columns(["甲", "乙"], "乙") == ["乙"]
     assert text_columns(["甲", "乙"], "甲，乙") == ["甲", "乙"]
     assert text_columns(["编号", "标　题", "*内 容\n（必填）："], None) == [
@@ -284,6 +288,18 @@ def test_the_first_day_of_excel_and_long_numbers(tmp_path: Path) -> None:
     assert [row[2] for row in after] == [
         10**15 - 1, "1000000000000000", "1000000000000001", "-1000000000000000", 1,
     ]  # fmt: skip
+
+
+def test_decimals_and_long_cells_in_a_workbook(tmp_path: Path) -> None:
+    sums = [Decimal("12.50"), Decimal("1234567890.1234567")]
+    texts = ["😀" * 20_000, "路灯不亮"]
+    pyarrow.parquet.write_table(
+        pyarrow.table({"内容": texts, "金额": sums}), str(tmp_path / "a.parquet")
+    )
+    tagged(tmp_path / "a.parquet", tmp_path / "b.xlsx")
+    after = values(tmp_path / "b.xlsx")
+    assert [row[1] for row in after] == [12.5, "1234567890.1234567"]  # Excel keeps 15 digits
+    assert after[0][0] == "😀" * 16_383
 
 
 def test_too_wide_for_excel(tmp_path: Path) -> None:
