@@ -73,11 +73,7 @@ def test_the_same_texts_give_the_same_weights() -> None:
     texts = ["".join(rng.choice(list("路灯公交图书馆医院学校小区"), 12)) for _ in range(200)]
     models = []
     for seed in (1, 2):
-<<<<<<< HEAD
         np.random.seed(seed)
-=======
-        np.random.seed(seed)  # what scikit-learn draws from unless told otherwise
->>>>>>> fixC
         models.append(train_ngrams(texts, np.arange(200) % 3, 3))
     assert (models[0].bias == models[1].bias).all()
     assert (models[0].weight == models[1].weight).all()
