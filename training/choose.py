@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import xlsxwriter
 from sklearn.cluster import KMeans
-from xlsxwriter.exceptions import XlsxWriterException
 
 from classifier import SuggestionClassifier
 from classifier.duplicates import near_duplicate_groups
 from classifier.errors import InputError
 from classifier.tables import Source, older_name, open_table, text_columns, write_whole
 from classifier.tables.target import CLASS, MOST_CHARACTERS, clean
-from classifier.tables.xlsx import CREATED, class_list
+from classifier.tables.xlsx import CREATED, as_os_error, class_list
 from classifier.taxonomy import Taxonomy
 from classifier.text import join_fields
 from training.corpus import ROW
@@ -85,10 +84,8 @@ def suggest_labels(
     aside = older_name(output)
 
     def save(path: Path) -> None:
-        try:
+        with as_os_error():
             _write(path, pool, chosen, classifier.taxonomy)
-        except XlsxWriterException as error:  # a full disk, too
-            raise OSError(str(error)) from error
 
     kept = write_whole(output, save, aside)
     unread = [clean(name) for name in pool.source.unread]

@@ -7,7 +7,8 @@ import re
 import shutil
 import unicodedata
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -50,6 +51,15 @@ _SHEET = "打标结果"
 _LONGEST_NAME = 31  # of a sheet
 _TITLE_ROW = 0
 _MOST_LINES = 10_000  # of the summary
+
+
+@contextmanager
+def as_os_error() -> Iterator[None]:
+    """Raises OSError, as other writers do, for what xlsxwriter raises of a full disk."""
+    try:
+        yield
+    except XlsxWriterException as error:
+        raise OSError(str(error)) from error
 
 
 class XlsxTarget:
@@ -99,10 +109,8 @@ class XlsxTarget:
             c, first, n = self._at[CLASS], _FIRST_CLASS + 1, len(summary.classes)
             sheet.data_validation(self._header + 1, c, last, c, class_list(SUMMARY, first, n))
         self._summarise(summary)
-        try:
+        with as_os_error():
             self._book.close()
-        except XlsxWriterException as error:
-            raise OSError(str(error)) from error
         self._remove_rows()
 
     def _summarise(self, summary: Summary) -> None:
